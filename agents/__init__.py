@@ -1,0 +1,1 @@
+"""Agents: models and their transports, transcripts, chat rendering, the agent actor."""

@@ -1,0 +1,7 @@
+"""Models behind one verb. Modules that import torch are imported only on use."""
+
+from ._model import Generation as Generation
+from ._model import Model as Model
+from ._model import Request as Request
+from ._model import Sampling as Sampling
+from ._model import WeightSink as WeightSink

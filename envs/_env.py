@@ -1,0 +1,77 @@
+"""What an environment is: the rules of one task, one object per dialogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from ..engine import Action, Message, Seed, Task
+
+
+class Step(Struct, frozen=True, kw_only=True, gc=False):
+    """What came back for one action.
+
+    reward:     this action's reward; `parts` says what it is made of (the parts sum to it).
+    done:       the task is over by the environment's rules.
+    user_ended: the user left, by its own rules (impatience, say).
+    """
+
+    feedback: str
+    reward: float = 0.0
+    parts: dict[str, float] = {}
+    done: bool = False
+    user_ended: bool = False
+
+
+class Env(Protocol):
+    """The rules of one task.
+
+    A failed user or judge raises `UserError` or `JudgeError`; any other exception is attributed
+    to the environment. A step that may have run is never run again.
+    """
+
+    def prompt(self) -> Sequence[Message]:
+        """The opening messages the agent sees. Called once, first."""
+        ...
+
+    async def step(self, action: Action) -> Step: ...
+
+
+class Script(Protocol):
+    """A scripted agent in one dialogue: sees what an agent sees, says what to do next.
+
+    Called once a turn with the conversation so far, the newest line last.
+    """
+
+    def __call__(self, messages: Sequence[Message]) -> Action: ...
+
+
+MakeScript = Callable[[Task, Random], Script]
+"""Scripts get the whole task, hidden part included: an expert is a ceiling, not a contestant."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gym:
+    """An environment as it is registered: its tasks, its rules, its scripted agents.
+
+    tasks:   generated tasks of our own, endless, deterministic in the seed; no task of one split
+             (`train`, `test`) is ever produced by another split, whatever the seed.
+    read:    tasks from a file in the environment's official layout; raises `UsageError`.
+    make:    an environment for one dialogue. Keyword options are the gym's own (`options` names
+             them with their defaults).
+    scripts: agents by name: at least `expert`; `imperfect` is what a cold start learns from.
+    """
+
+    name: str
+    tasks: Callable[[str, Seed], Iterator[Task]]
+    make: Callable[..., Env]
+    scripts: Mapping[str, MakeScript]
+    read: Callable[[Path], Iterable[Task]] | None = None
+    max_turns: int = 16
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    summary: str = ""

@@ -1,0 +1,1 @@
+"""Training: shaping, losses, packing, the learner and the loop that feeds it."""

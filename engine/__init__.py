@@ -1,5 +1,21 @@
 """The engine: actors, dialogues, rollouts, the buffer and the run store. No models, no torch."""
 
+from ._actor import Actor as Actor
+from ._actor import ActorStats as ActorStats
+from ._actor import Seat as Seat
+from ._actor import open_actor as open_actor
+from ._buffer import Buffer as Buffer
+from ._buffer import BufferStats as BufferStats
+from ._buffer import Taken as Taken
+from ._credits import Credits as Credits
+from ._dialogue import Agent as Agent
+from ._dialogue import Dialogue as Dialogue
+from ._dialogue import Environment as Environment
+from ._dialogue import MakeDialogue as MakeDialogue
+from ._dialogue import Observation as Observation
+from ._dialogue import Outcome as Outcome
+from ._dialogue import Reply as Reply
+from ._dialogue import converse as converse
 from ._errors import BufferClosed as BufferClosed
 from ._errors import DuologueError as DuologueError
 from ._errors import EnvError as EnvError
@@ -10,6 +26,11 @@ from ._errors import PartyError as PartyError
 from ._errors import StoreError as StoreError
 from ._errors import UsageError as UsageError
 from ._errors import UserError as UserError
+from ._errors import one_error as one_error
+from ._health import Lateness as Lateness
+from ._health import open_lateness as open_lateness
+from ._mailbox import Mailbox as Mailbox
+from ._mailbox import MailboxStats as MailboxStats
 from ._messages import Action as Action
 from ._messages import End as End
 from ._messages import Fate as Fate
@@ -23,4 +44,18 @@ from ._messages import Tokens as Tokens
 from ._messages import Trajectory as Trajectory
 from ._messages import Turn as Turn
 from ._messages import pack_tokens as pack_tokens
+from ._park import Lot as Lot
+from ._park import OneShot as OneShot
+from ._park import checkpoint as checkpoint
+from ._reader import Reader as Reader
+from ._reader import Stored as Stored
+from ._reader import open_reader as open_reader
+from ._rollouts import RolloutConfig as RolloutConfig
+from ._rollouts import Rollouts as Rollouts
+from ._rollouts import RolloutStats as RolloutStats
+from ._rollouts import first_fate as first_fate
+from ._rollouts import open_rollouts as open_rollouts
 from ._seed import Seed as Seed
+from ._store import Store as Store
+from ._store import StoreStats as StoreStats
+from ._store import open_store as open_store

@@ -5,6 +5,9 @@ ends with the matching `End`, and nothing else stops. Anything that is not one o
 a bug and propagates until it stops the run.
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 
 class DuologueError(Exception):
     """Base of every error this library raises on purpose."""
@@ -44,3 +47,25 @@ class BufferClosed(DuologueError):
 
 class StoreError(DuologueError):
     """The run store cannot be opened, read or written."""
+
+
+@contextmanager
+def one_error() -> Generator[None]:
+    """Raise a lone error as itself.
+
+    A task group wraps whatever it lets through, even one error; our blocks hide their task
+    groups, so they hide the wrapping too. Several errors at once stay a group.
+    """
+    try:
+        yield
+    except ExceptionGroup as group:
+        lone = _lone(group)
+        raise lone from lone.__cause__
+
+
+def _lone(error: Exception) -> Exception:
+    """The only error in a group however deep it lies; an error, or a real group, as it is."""
+    if isinstance(error, ExceptionGroup):
+        inside: tuple[Exception, ...] = error.exceptions
+        return _lone(inside[0]) if len(inside) == 1 else error
+    return error

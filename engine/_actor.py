@@ -1,0 +1,131 @@
+"""Actors: state that only its owner touches, reached by messages.
+
+Two ways to host one:
+
+* `open_actor` gives it a mailbox and a task. For services that many others talk to: a store, a
+  router, a judge.
+* `Seat` gives it neither. Where the only client waits for each reply, as in a dialogue, the
+  handler runs in the asker's task: the same one-message-at-a-time rule, at the cost of a call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Generic, TypeVar
+
+import anyio
+from msgspec import Struct
+
+from ._errors import MailboxClosed, one_error
+from ._mailbox import Mailbox, MailboxStats
+from ._park import OneShot
+
+M = TypeVar("M")
+R = TypeVar("R")
+
+
+class ActorStats(Struct, frozen=True, kw_only=True):
+    """An actor's mailbox, and the replies that nobody was left to take."""
+
+    mailbox: MailboxStats
+    dead_replies: int
+
+
+class Actor(Generic[M, R]):
+    """A handle on a running actor. Safe to share among the tasks of one loop."""
+
+    __slots__ = ("_dead_replies", "_mailbox", "_receive", "name")
+
+    def __init__(self, receive: Callable[[M], Awaitable[R]], *, capacity: int, name: str) -> None:
+        self.name = name
+        self._receive = receive
+        self._mailbox: Mailbox[tuple[M, OneShot[R] | None]] = Mailbox(capacity, name)
+        self._dead_replies = 0
+
+    async def tell(self, message: M) -> None:
+        """Leave a message; waits while the mailbox is full. Raises `MailboxClosed`."""
+        await self._mailbox.put((message, None))
+
+    async def ask(self, message: M) -> R:
+        """Leave a message and wait for its reply.
+
+        The handler's exception is raised here. When the asker is cancelled, the reply becomes a
+        dead letter: counted, and raised in nobody else's task.
+        """
+        reply: OneShot[R] = OneShot()
+        await self._mailbox.put((message, reply))
+        return await reply.wait()
+
+    def stats(self) -> ActorStats:
+        return ActorStats(mailbox=self._mailbox.stats(), dead_replies=self._dead_replies)
+
+    async def _serve(self) -> None:
+        while True:
+            try:
+                message, reply = await self._mailbox.get()
+            except MailboxClosed:
+                return
+            await self._answer(message, reply)
+
+    async def _answer(self, message: M, reply: OneShot[R] | None) -> None:
+        try:
+            result = await self._receive(message)
+        except Exception as error:
+            # A told message has no asker to blame: its failure is the actor's, and stops it.
+            if reply is None:
+                raise
+            delivered = reply.fail(error)
+        except BaseException:
+            if reply is not None:
+                reply.fail(MailboxClosed(f"{self.name} stopped before it replied"))
+            raise
+        else:
+            delivered = reply is None or reply.give(result)
+        self._dead_replies += not delivered
+
+    def _stop(self) -> None:
+        for _, reply in self._mailbox.abandon():
+            if reply is not None:
+                reply.fail(MailboxClosed(f"{self.name} stopped before it read the message"))
+
+
+@asynccontextmanager
+async def open_actor(
+    receive: Callable[[M], Awaitable[R]], *, capacity: int = 64, name: str = "actor"
+) -> AsyncGenerator[Actor[M, R]]:
+    """An actor that lives as long as the block.
+
+    Leaving the block closes the mailbox, lets the actor finish what it has buffered, and waits
+    for it. If the block is cancelled the actor stops at once: unread messages are dead letters,
+    and those who asked get `MailboxClosed`.
+    """
+    actor = Actor(receive, capacity=capacity, name=name)
+    try:
+        with one_error():
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(actor._serve, name=name)
+                yield actor
+                actor._mailbox.close()
+    finally:
+        actor._stop()
+
+
+class Seat(Generic[M, R]):
+    """An actor hosted by whoever asks it. One message at a time, as for any actor."""
+
+    __slots__ = ("_busy", "_receive", "name")
+
+    def __init__(self, receive: Callable[[M], Awaitable[R]], name: str) -> None:
+        self.name = name
+        self._receive = receive
+        self._busy = False
+
+    async def ask(self, message: M) -> R:
+        if self._busy:
+            raise RuntimeError(f"{self.name} was asked while it was still answering")
+        self._busy = True
+        try:
+            return await self._receive(message)
+        finally:
+            self._busy = False

@@ -1,0 +1,173 @@
+"""A dialogue: an agent and an environment that exchange messages until one typed end.
+
+The two parties are actors in seats: each has one client, this loop, which waits for every reply.
+Whatever happens, the result is data: an `Outcome` with exactly one `End`. Only a bug of our own
+and cancellation from outside propagate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import anyio
+from msgspec import Struct
+
+from ._actor import Seat
+from ._errors import EnvError, JudgeError, ModelError, PartyError, UserError
+from ._messages import Action, End, Key, Message, Task, Tokens, Turn
+from ._seed import Seed
+
+
+class Observation(Struct, frozen=True, kw_only=True, gc=False):
+    """What the environment tells the agent: new messages, and what the last reply earned."""
+
+    messages: tuple[Message, ...] = ()
+    feedback: str = ""
+    reward: float = 0.0
+    parts: dict[str, float] = {}
+    end: End | None = None
+
+
+class Reply(Struct, frozen=True, kw_only=True, gc=False):
+    """What the agent says: its text and the actions read from it.
+
+    `end` is set when the dialogue cannot go on from the agent's side: `no_action`, `truncated`,
+    or `context_full` (then nothing was generated and there is no turn).
+    """
+
+    text: str = ""
+    actions: tuple[Action, ...] = ()
+    end: End | None = None
+
+
+class Agent(Protocol):
+    """The agent's side of a dialogue. Exceptions other than `PartyError` are bugs."""
+
+    async def receive(self, observation: Observation) -> Reply: ...
+
+    def tokens(self) -> Tokens | None:
+        """The token stream so far; None when the model reads text."""
+        ...
+
+    def close(self) -> None:
+        """The dialogue is over. Never waits; called exactly once."""
+        ...
+
+
+class Environment(Protocol):
+    """The environment's side. Any exception it raises is its own failure, never the run's."""
+
+    async def receive(self, reply: Reply | None) -> Observation:
+        """React to a reply; None opens the dialogue."""
+        ...
+
+
+class Dialogue(Struct, frozen=True, kw_only=True):
+    """Two parties, ready to talk."""
+
+    agent: Agent
+    environment: Environment
+    max_turns: int
+
+
+MakeDialogue = Callable[[Task, Key, Seed], Dialogue]
+"""Builds a fresh dialogue: (task, key, seed of this attempt). Never waits."""
+
+
+class Outcome(Struct, kw_only=True):
+    """What a dialogue came to."""
+
+    end: End = End.CANCELLED
+    detail: str = ""
+    opening: tuple[Message, ...] = ()
+    turns: list[Turn] = []
+    tokens: Tokens | None = None
+
+
+_END_OF: dict[type[PartyError], End] = {
+    ModelError: End.MODEL_ERROR,
+    UserError: End.USER_ERROR,
+    JudgeError: End.JUDGE_ERROR,
+    EnvError: End.ENV_ERROR,
+}
+
+
+async def converse(dialogue: Dialogue, *, deadline_s: float) -> Outcome:
+    """Run a dialogue to its end, at most `deadline_s` seconds. Cancellation closes the agent."""
+    outcome = Outcome()
+    try:
+        with anyio.move_on_after(deadline_s) as scope:
+            try:
+                outcome.end = await _exchange(dialogue, outcome)
+            except PartyError as error:
+                outcome.end, outcome.detail = end_of(error), describe(error)
+        if scope.cancelled_caught:
+            outcome.end = End.TIMEOUT
+            outcome.detail = f"not over after {deadline_s:g} s, in turn {len(outcome.turns) + 1}"
+        outcome.tokens = dialogue.agent.tokens()
+    finally:
+        dialogue.agent.close()
+    return outcome
+
+
+async def _exchange(dialogue: Dialogue, outcome: Outcome) -> End:
+    agent = Seat(dialogue.agent.receive, "agent")
+    environment = Seat(dialogue.environment.receive, "environment")
+    observation = await _observe(environment, None)
+    outcome.opening = observation.messages
+    while observation.end is None:
+        reply = await agent.ask(observation)
+        if reply.end is not None:
+            if reply.end is not End.CONTEXT_FULL:
+                outcome.turns.append(Turn(text=reply.text, actions=reply.actions))
+            return reply.end
+        observation = await _observe(environment, reply)
+        outcome.turns.append(
+            Turn(
+                text=reply.text,
+                actions=reply.actions,
+                feedback=observation.feedback,
+                reward=observation.reward,
+                parts=observation.parts,
+            )
+        )
+        if observation.end is None and len(outcome.turns) >= dialogue.max_turns:
+            return End.MAX_TURNS
+    return observation.end
+
+
+async def _observe(
+    environment: Seat[Reply | None, Observation], reply: Reply | None
+) -> Observation:
+    """Ask the environment; what its code raises becomes an `EnvError`, once, here."""
+    try:
+        return await environment.ask(reply)
+    except PartyError:
+        raise
+    except Exception as error:
+        raise EnvError(describe(error)) from error
+
+
+def end_of(error: PartyError) -> End:
+    """The end that names the party an error belongs to."""
+    for kind in type(error).__mro__:
+        if kind in _END_OF:
+            return _END_OF[kind]
+    return End.ENV_ERROR
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line: its type, its words, and where foreign code raised it."""
+    name = type(error).__name__
+    words = f"{name}: {error}" if str(error) else name
+    if isinstance(error, PartyError):
+        return words
+    # By hand, because the traceback module reads source files: a storm of failures formatted
+    # that way holds up the loop.
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return words
+    return f"{words} (in {trace.tb_frame.f_code.co_name}, line {trace.tb_lineno})"

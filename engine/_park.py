@@ -1,0 +1,166 @@
+"""Parking: the one place that knows how a task sleeps and is woken, on each loop.
+
+anyio's events allocate an event and a scope per wait. A mailbox hop is the engine's hottest
+operation, so it parks on the loop's own primitive: a future on asyncio, a rescheduled task on
+trio. Everything above this module is loop-agnostic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import deque
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from anyio.lowlevel import checkpoint as checkpoint
+
+if TYPE_CHECKING:
+    import trio
+
+T = TypeVar("T")
+
+
+def _running_trio() -> bool:
+    # Where trio runs it has been imported; asking sys.modules keeps it out of everyone else's.
+    trio = sys.modules.get("trio")
+    return trio is not None and trio.lowlevel.in_trio_task()
+
+
+class _Parked(Protocol):
+    def wake(self) -> bool:
+        """Make the task runnable; False when it is gone (cancelled) and the wake-up is unused."""
+        ...
+
+
+class _AsyncioParked:
+    __slots__ = ("future",)
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def wake(self) -> bool:
+        if self.future.done():
+            return False
+        self.future.set_result(None)
+        return True
+
+
+class _TrioParked:
+    __slots__ = ("_trio", "task")
+
+    def __init__(self) -> None:
+        self._trio = sys.modules["trio"].lowlevel
+        self.task: trio.lowlevel.Task | None = self._trio.current_task()
+
+    async def sleep(self) -> None:
+        await self._trio.wait_task_rescheduled(self.abort)
+
+    def wake(self) -> bool:
+        if self.task is None:
+            return False
+        task, self.task = self.task, None
+        self._trio.reschedule(task)
+        return True
+
+    def abort(self, _raise_cancel: object) -> trio.lowlevel.Abort:
+        self.task = None
+        aborted: trio.lowlevel.Abort = self._trio.Abort.SUCCEEDED
+        return aborted
+
+
+class Lot:
+    """Tasks asleep in order of arrival.
+
+    A wake-up says "look again", no more: whoever parks re-checks its condition in a loop. A
+    wake-up whose task was cancelled before it ran is passed on to the next, so none is lost.
+    """
+
+    __slots__ = ("_parked",)
+
+    def __init__(self) -> None:
+        self._parked: deque[_Parked] = deque()
+
+    def __len__(self) -> int:
+        return len(self._parked)
+
+    async def park(self) -> None:
+        """Sleep until woken. Cancellation leaves nothing behind."""
+        if _running_trio():
+            parked = _TrioParked()
+            self._parked.append(parked)
+            try:
+                await parked.sleep()
+            except BaseException:
+                self._forget(parked)
+                raise
+            return
+        waiting = _AsyncioParked()
+        self._parked.append(waiting)
+        try:
+            await waiting.future
+        except BaseException:
+            # asyncio can cancel a task after its future was set: pass that wake-up on.
+            if waiting.future.done() and not waiting.future.cancelled():
+                self.wake()
+            self._forget(waiting)
+            raise
+
+    def wake(self) -> bool:
+        """Wake the task that has slept longest; False when nobody sleeps."""
+        while self._parked:
+            if self._parked.popleft().wake():
+                return True
+        return False
+
+    def wake_all(self) -> None:
+        while self.wake():
+            pass
+
+    def _forget(self, parked: _Parked) -> None:
+        try:
+            self._parked.remove(parked)
+        except ValueError:  # it had been woken, so it is out already
+            pass
+
+
+class OneShot(Generic[T]):
+    """A value, or an error, that one side gives once and the other side waits for."""
+
+    __slots__ = ("_abandoned", "_error", "_lot", "_set", "_value")
+
+    def __init__(self) -> None:
+        self._lot = Lot()
+        self._set = False
+        self._abandoned = False
+        self._error: BaseException | None = None
+        self._value: T | None = None
+
+    @property
+    def settled(self) -> bool:
+        return self._set
+
+    def give(self, value: T) -> bool:
+        """Hand over the value; False when whoever waited has gone."""
+        return self._settle(value, None)
+
+    def fail(self, error: BaseException) -> bool:
+        """Hand over an error instead, to be raised where the value is waited for."""
+        return self._settle(None, error)
+
+    def _settle(self, value: T | None, error: BaseException | None) -> bool:
+        if self._abandoned or self._set:
+            return False
+        self._set, self._value, self._error = True, value, error
+        self._lot.wake()
+        return True
+
+    async def wait(self) -> T:
+        try:
+            while not self._set:
+                await self._lot.park()
+        except BaseException:
+            self._abandoned = True
+            raise
+        if self._error is not None:
+            raise self._error
+        return self._value  # type: ignore[return-value]

@@ -1,0 +1,298 @@
+"""Rollouts: tasks in, groups of finished trajectories out, thousands of dialogues in between.
+
+The tree of owners is the supervision policy: the block owns admission, admission starts dialogues,
+a dialogue owns its two parties. A dialogue that fails is retried whole, with a fresh environment,
+within its attempts and the run's budget; then its failure is recorded like any other end. A group
+closes by counting its samples, failures included, so no failure can hold one open.
+
+Backpressure: a dialogue gives its place back only when its trajectory is durable and its group
+has been taken, so a consumer that stops taking stops admission.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
+
+import anyio
+from anyio.abc import ObjectReceiveStream, ObjectSendStream, TaskGroup
+from msgspec import Struct
+
+from ._credits import Credits
+from ._dialogue import Dialogue, MakeDialogue, Outcome, converse, describe, end_of
+from ._errors import PartyError, one_error
+from ._messages import End, Fate, Group, Key, Task, Trajectory
+from ._park import checkpoint
+from ._seed import Seed
+from ._store import Store
+
+
+class RolloutConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How dialogues are run.
+
+    samples:       trajectories per task, compared with one another as a group.
+    live:          dialogues alive at once.
+    deadline_s:    seconds a dialogue may take, all its waiting included.
+    attempts:      times a dialogue whose party fails is tried, the first included.
+    retry_budget:  retries allowed in all, as a share of the dialogues admitted so far (and never
+                   fewer than 10): an outage must not turn into a storm of retries.
+    wave:          lockstep: admit this many groups at once and wait for all of them to end before
+                   the next. 0 admits whenever there is room.
+    """
+
+    samples: int = 1
+    live: int = 1024
+    deadline_s: float = 600.0
+    attempts: int = 3
+    retry_budget: float = 0.2
+    wave: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "live", "attempts"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.deadline_s <= 0:
+            raise ValueError(f"deadline_s is {self.deadline_s}; it must be positive")
+        if self.wave and self.wave * self.samples > self.live:
+            raise ValueError(
+                f"a wave of {self.wave} groups of {self.samples} needs live = "
+                f"{self.wave * self.samples}, but live is {self.live}"
+            )
+
+
+class RolloutStats(Struct, kw_only=True):
+    """Running counts. `admitted` = `live` + `ended`."""
+
+    admitted: int = 0
+    live: int = 0
+    ended: int = 0
+    groups: int = 0
+    retried: int = 0
+    turns: int = 0
+    reward: float = 0.0
+    counted: int = 0
+    ends: dict[End, int] = {}
+
+    @property
+    def mean_reward(self) -> float:
+        """Mean over the dialogues that count; nan before the first."""
+        return self.reward / self.counted if self.counted else float("nan")
+
+
+class Rollouts:
+    """Running rollouts: a stream of closed groups and the counts so far."""
+
+    def __init__(self, groups: ObjectReceiveStream[Group], stats: RolloutStats) -> None:
+        self._groups = groups
+        self.stats = stats
+
+    def __aiter__(self) -> AsyncIterator[Group]:
+        return self._groups.__aiter__()
+
+    async def receive(self) -> Group:
+        """The next closed group; raises `anyio.EndOfStream` after the last."""
+        return await self._groups.receive()
+
+
+@asynccontextmanager
+async def open_rollouts(
+    tasks: Iterable[Task],
+    make: MakeDialogue,
+    *,
+    seed: Seed,
+    config: RolloutConfig | None = None,
+    store: Store | None = None,
+    phase: str = "rollout",
+    credits: Credits | None = None,
+    first_group: int = 0,
+) -> AsyncGenerator[Rollouts]:
+    """Run dialogues on `tasks` for as long as the block lasts, and stream the closed groups.
+
+    tasks:    may be endless; read one at a time, as credits and places allow. Never waits.
+    credits:  one is taken per group; whoever settles a group's fate gives it back.
+    store:    with one, a trajectory is durable before its group is offered.
+
+    Leaving the block early cancels what is alive; each such dialogue is recorded as `cancelled`.
+    """
+    send, receive = anyio.create_memory_object_stream[Group](0)
+    run = _Run(make, seed, config or RolloutConfig(), store, phase, credits, send)
+    with one_error():
+        async with anyio.create_task_group() as owner, receive:
+            owner.start_soon(run.admit, tasks, first_group, name=f"admission of {phase}")
+            yield Rollouts(receive, run.stats)
+            owner.cancel_scope.cancel()
+
+
+class _OpenGroup:
+    """A group that waits for its samples."""
+
+    __slots__ = ("ordinal", "samples", "task", "trajectories")
+
+    def __init__(self, ordinal: int, task: Task, samples: int) -> None:
+        self.ordinal = ordinal
+        self.task = task
+        self.samples = samples
+        self.trajectories: list[Trajectory] = []
+
+    def close(self, trajectory: Trajectory) -> Group | None:
+        """Count one more in; the whole group once it was the last."""
+        self.trajectories.append(trajectory)
+        if len(self.trajectories) < self.samples:
+            return None
+        ordered = tuple(sorted(self.trajectories, key=lambda t: t.key))
+        return Group(ordinal=self.ordinal, task=self.task, trajectories=ordered)
+
+
+class _Run:
+    def __init__(
+        self,
+        make: MakeDialogue,
+        seed: Seed,
+        config: RolloutConfig,
+        store: Store | None,
+        phase: str,
+        credits: Credits | None,
+        groups: ObjectSendStream[Group],
+    ) -> None:
+        self.make = make
+        self.seed = seed
+        self.config = config
+        self.store = store
+        self.phase = phase
+        self.credits = credits
+        self.groups = groups
+        self.places = Credits(config.live, "places for live dialogues")
+        self.stats = RolloutStats()
+
+    async def admit(self, tasks: Iterable[Task], first_group: int) -> None:
+        """Start dialogues as credits and places allow; returns when the last has ended."""
+        numbered = enumerate(tasks, first_group)
+        async with self.groups:
+            if self.config.wave:
+                while await self._admit_wave(numbered):
+                    pass
+            else:
+                async with anyio.create_task_group() as dialogues:
+                    for ordinal, task in numbered:
+                        group = await self._open_group(ordinal, task)
+                        for sample in range(self.config.samples):
+                            await self.places.acquire()
+                            self._start(dialogues, group, sample)
+
+    async def _admit_wave(self, numbered: Iterator[tuple[int, Task]]) -> bool:
+        """One lockstep wave; False when there was no task left.
+
+        All its dialogues are made, and so have opened their model sessions, before any runs: who
+        belongs to a batch then depends on nothing but the wave.
+        """
+        wave: list[_OpenGroup] = []
+        for ordinal, task in numbered:
+            wave.append(await self._open_group(ordinal, task))
+            if len(wave) == self.config.wave:
+                break
+        async with anyio.create_task_group() as dialogues:
+            for group in wave:
+                for sample in range(self.config.samples):
+                    self.places.acquire_nowait()
+                    self._start(dialogues, group, sample)
+        return bool(wave)
+
+    async def _open_group(self, ordinal: int, task: Task) -> _OpenGroup:
+        if self.credits is not None:
+            await self.credits.acquire()
+        if self.store is not None:
+            await self.store.open_group(self.phase, ordinal, task)
+        return _OpenGroup(ordinal, task, self.config.samples)
+
+    def _start(self, dialogues: TaskGroup, group: _OpenGroup, sample: int) -> None:
+        key = Key(group.ordinal, sample)
+        self.stats.admitted += 1
+        self.stats.live += 1
+        dialogues.start_soon(self._run, group, key, self._make(group.task, key, 0))
+
+    def _make(self, task: Task, key: Key, attempt: int) -> Dialogue | Outcome:
+        """A fresh dialogue, or the outcome of an environment that could not even be built."""
+        seed = self.seed.at("group", key.group, "task", task.id, "sample", key.sample)
+        try:
+            return self.make(task, key, seed.at("attempt", attempt))
+        except PartyError as error:
+            return Outcome(end=end_of(error), detail=describe(error))
+
+    async def _run(self, group: _OpenGroup, key: Key, dialogue: Dialogue | Outcome) -> None:
+        """One dialogue from its first attempt to its place in the group."""
+        started = anyio.current_time()
+        discarded: list[End] = []
+        try:
+            while True:
+                outcome = await self._attempt(dialogue)
+                if not (outcome.end.failed and self._may_retry(len(discarded))):
+                    break
+                discarded.append(outcome.end)
+                dialogue = self._make(group.task, key, len(discarded))
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                # A run that is stopped still accounts for each of its dialogues.
+                stopped = _record(group.task, key, Outcome(detail="the run was stopped"), discarded)
+                await self._keep(stopped, anyio.current_time() - started)
+            raise
+        trajectory = _record(group.task, key, outcome, discarded)
+        await self._keep(trajectory, anyio.current_time() - started)
+        closed = group.close(trajectory)
+        if closed is not None:
+            self.stats.groups += 1
+            await self.groups.send(closed)
+        self.places.release()
+
+    async def _attempt(self, dialogue: Dialogue | Outcome) -> Outcome:
+        if isinstance(dialogue, Outcome):
+            await checkpoint()
+            return dialogue
+        return await converse(dialogue, deadline_s=self.config.deadline_s)
+
+    def _may_retry(self, retries: int) -> bool:
+        budget = max(10.0, self.config.retry_budget * self.stats.admitted)
+        if retries + 1 >= self.config.attempts or self.stats.retried + 1 > budget:
+            return False
+        self.stats.retried += 1
+        return True
+
+    async def _keep(self, trajectory: Trajectory, seconds: float) -> None:
+        if self.store is not None:
+            # Shielded, because a record is kept once or not at all: cancelled half-way, nobody
+            # could say which. The store bounds the wait: it finishes what it was handed, or fails.
+            with anyio.CancelScope(shield=True):
+                await self.store.append(
+                    self.phase, trajectory, seconds=seconds, fate=first_fate(trajectory.end)
+                )
+        stats = self.stats
+        stats.live -= 1
+        stats.ended += 1
+        stats.turns += len(trajectory.turns)
+        stats.ends[trajectory.end] = stats.ends.get(trajectory.end, 0) + 1
+        if trajectory.end.finished:
+            stats.counted += 1
+            stats.reward += trajectory.reward
+
+
+def first_fate(end: End) -> Fate:
+    """The fate a trajectory is stored with; the learner has the last word on `ready` ones."""
+    if end is End.CANCELLED:
+        return Fate.CANCELLED
+    if end.failed or end is End.TIMEOUT:
+        return Fate.FAILED
+    return Fate.READY
+
+
+def _record(task: Task, key: Key, outcome: Outcome, discarded: list[End]) -> Trajectory:
+    return Trajectory(
+        key=key,
+        task=task.id,
+        env=task.env,
+        split=task.split,
+        end=outcome.end,
+        detail=outcome.detail,
+        opening=outcome.opening,
+        turns=tuple(outcome.turns),
+        tokens=outcome.tokens,
+        discarded=tuple(discarded),
+    )

@@ -1,0 +1,255 @@
+"""The run store: one SQLite file, one writer, durable before anybody is told.
+
+`Store.append` returns once the trajectory is on disk. Everything that is waiting when the writer
+comes round goes into one transaction, so ten thousand dialogues share a few hundred commits.
+Readers (`_reader.py`) never block the writer and see only whole transactions.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import msgspec
+from msgspec import Struct
+
+from ._errors import MailboxClosed, StoreError, one_error
+from ._mailbox import Mailbox
+from ._messages import Fate, Key, Task, Trajectory
+from ._park import OneShot
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE run (
+    name TEXT NOT NULL, schema INTEGER NOT NULL, config TEXT NOT NULL, facts TEXT NOT NULL
+);
+CREATE TABLE groups (
+    phase TEXT NOT NULL, ordinal INTEGER NOT NULL,
+    env TEXT NOT NULL, task TEXT NOT NULL, split TEXT NOT NULL, data BLOB NOT NULL,
+    PRIMARY KEY (phase, ordinal)
+) WITHOUT ROWID;
+CREATE TABLE trajectories (
+    phase TEXT NOT NULL, ordinal INTEGER NOT NULL, sample INTEGER NOT NULL,
+    env TEXT NOT NULL, task TEXT NOT NULL, split TEXT NOT NULL,
+    "end" TEXT NOT NULL, reward REAL, turns INTEGER NOT NULL, tokens INTEGER NOT NULL,
+    version INTEGER, seconds REAL NOT NULL, record BLOB NOT NULL,
+    UNIQUE (phase, ordinal, sample)
+);
+CREATE TABLE fates (
+    phase TEXT NOT NULL, ordinal INTEGER NOT NULL, sample INTEGER NOT NULL,
+    fate TEXT NOT NULL, step INTEGER,
+    PRIMARY KEY (phase, ordinal, sample)
+) WITHOUT ROWID;
+CREATE TABLE metrics (
+    kind TEXT NOT NULL, step INTEGER NOT NULL, data TEXT NOT NULL
+);
+CREATE TABLE versions (
+    version INTEGER PRIMARY KEY, parent INTEGER, step INTEGER NOT NULL
+);
+"""
+
+_APPEND = "INSERT INTO trajectories VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
+_FATE = """INSERT INTO fates VALUES (?,?,?,?,?)
+    ON CONFLICT DO UPDATE SET fate = excluded.fate, step = excluded.step"""
+_GROUP = "INSERT INTO groups VALUES (?,?,?,?,?,?)"
+
+_encode = msgspec.msgpack.Encoder().encode
+
+Rows = Sequence[tuple[object, ...]]
+
+
+class StoreStats(Struct, frozen=True, kw_only=True):
+    """What the writer has done: statements written, transactions, the largest transaction."""
+
+    writes: int
+    commits: int
+    largest: int
+
+
+class _Write:
+    """Statements that stand or fall together, and the task that waits for them."""
+
+    __slots__ = ("done", "statements")
+
+    def __init__(self, statements: Sequence[tuple[str, Rows]]) -> None:
+        self.statements = statements
+        self.done: OneShot[None] = OneShot()
+
+
+class Store:
+    """The writer's handle. Methods return when their rows are durable.
+
+    Raises `StoreError` when they could not be written (disk full, say); nothing of that
+    transaction is then in the file.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+        self._mailbox: Mailbox[_Write] = Mailbox(4096, "store")
+        self._limiter = anyio.CapacityLimiter(1)
+        self._writes = 0
+        self._commits = 0
+        self._largest = 0
+
+    async def append(
+        self, phase: str, trajectory: Trajectory, *, seconds: float, fate: Fate = Fate.READY
+    ) -> None:
+        """Add a finished dialogue and its first fate."""
+        row = _trajectory_row(phase, trajectory, seconds)
+        key = trajectory.key
+        await self._write(
+            (_APPEND, [row]), (_FATE, [(phase, key.group, key.sample, fate.value, None)])
+        )
+
+    async def open_group(self, phase: str, ordinal: int, task: Task) -> None:
+        """Record which task a group is about to try.
+
+        The one write that does not wait to be durable: the writer keeps the order, so a group is
+        in the file no later than its trajectories.
+        """
+        row = (phase, ordinal, task.env, task.id, task.split, _encode(task.data))
+        await self._hand_over((_GROUP, [row]))
+
+    async def set_fates(
+        self, phase: str, keys: Iterable[Key], fate: Fate, step: int | None = None
+    ) -> None:
+        """Say what became of trajectories; the last word counts."""
+        rows = [(phase, key.group, key.sample, fate.value, step) for key in keys]
+        await self._write((_FATE, rows))
+
+    async def add_metrics(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
+        """Add one line of numbers to the curve called `kind`."""
+        data = msgspec.json.encode(values).decode()
+        await self._write(("INSERT INTO metrics VALUES (?,?,?)", [(kind, step, data)]))
+
+    async def add_version(self, version: int, parent: int | None, step: int) -> None:
+        """Name new weights. A version number is never used twice in a run."""
+        await self._write(("INSERT INTO versions VALUES (?,?,?)", [(version, parent, step)]))
+
+    def stats(self) -> StoreStats:
+        return StoreStats(writes=self._writes, commits=self._commits, largest=self._largest)
+
+    async def _write(self, *statements: tuple[str, Rows]) -> None:
+        await (await self._hand_over(*statements)).wait()
+
+    async def _hand_over(self, *statements: tuple[str, Rows]) -> OneShot[None]:
+        write = _Write(statements)
+        try:
+            await self._mailbox.put(write)
+        except MailboxClosed:
+            raise StoreError(f"the run store {self.path} is closed") from None
+        return write.done
+
+    async def _serve(self) -> None:
+        # Shielded, because whoever is cancelled, what was handed over is still written; the
+        # mailbox's closing is what ends it.
+        with anyio.CancelScope(shield=True):
+            while True:
+                try:
+                    batch = [await self._mailbox.get()]
+                except MailboxClosed:
+                    return
+                while (write := self._mailbox.get_nowait()) is not None:
+                    batch.append(write)
+                error = await anyio.to_thread.run_sync(self._commit, batch, limiter=self._limiter)
+                for write in batch:
+                    if error is None:
+                        write.done.give(None)
+                    else:
+                        write.done.fail(error)
+
+    def _commit(self, batch: list[_Write]) -> StoreError | None:
+        """In the writer's thread: one transaction for everybody who waits."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for write in batch:
+                for sql, rows in write.statements:
+                    self._connection.executemany(sql, rows)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            failure = StoreError(f"the run store {self.path} could not be written: {error}")
+            failure.__cause__ = error
+            return failure
+        self._writes += len(batch)
+        self._commits += 1
+        self._largest = max(self._largest, len(batch))
+        return None
+
+
+def _trajectory_row(phase: str, trajectory: Trajectory, seconds: float) -> tuple[object, ...]:
+    tokens = trajectory.tokens
+    return (
+        phase,
+        trajectory.key.group,
+        trajectory.key.sample,
+        trajectory.env,
+        trajectory.task,
+        trajectory.split,
+        trajectory.end.value,
+        # A failure has no reward: NULL, so that no query can mistake it for 0.
+        trajectory.reward if trajectory.end.finished or trajectory.end.cut_short else None,
+        len(trajectory.turns),
+        0 if tokens is None else len(tokens),
+        trajectory.oldest_version,
+        seconds,
+        _encode(trajectory),
+    )
+
+
+@asynccontextmanager
+async def open_store(
+    path: Path, *, name: str = "", config: str = "", facts: Mapping[str, str] | None = None
+) -> AsyncGenerator[Store]:
+    """The run store at `path`, made if it is not there, for as long as the block lasts.
+
+    Leaving the block writes what was asked for and closes the file. Raises `StoreError` when the
+    file is no run store of this version.
+    """
+    connection = await anyio.to_thread.run_sync(_connect, path, name, config, dict(facts or {}))
+    store = Store(path, connection)
+    try:
+        with one_error():
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(store._serve, name="store")
+                try:
+                    yield store
+                finally:
+                    store._mailbox.close()
+    finally:
+        connection.close()
+
+
+def _connect(path: Path, name: str, config: str, facts: dict[str, str]) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode = WAL")
+        # FULL: a commit survives a power cut, not only a killed process. Group commit pays for it.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA wal_autocheckpoint = 1000")
+        connection.execute("PRAGMA busy_timeout = 5000")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            connection.executescript(
+                f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; END;"
+            )
+            connection.execute(
+                "INSERT INTO run VALUES (?,?,?,?)",
+                (name, SCHEMA_VERSION, config, msgspec.json.encode(facts).decode()),
+            )
+        elif version != SCHEMA_VERSION:
+            raise StoreError(
+                f"{path} is a run store of version {version}; this is {SCHEMA_VERSION}. "
+                "Read it with the release that wrote it"
+            )
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot open the run store {path}: {error}") from error
+    return connection

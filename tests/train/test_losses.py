@@ -38,7 +38,7 @@ def reference_cases() -> list[Case]:
 
 
 def numbers(values_M: Tensor) -> list[float]:
-    return [float(value) for value in values_M]
+    return [float(value) for value in values_M.detach()]
 
 
 # ---------------------------------------------------------------- the released code's numbers

@@ -1,5 +1,10 @@
 """Environments: tasks, their rules and rewards, rule-based users, scripted agents."""
 
+from ._dialogues import EnvSeat as EnvSeat
+from ._dialogues import MakeAgent as MakeAgent
+from ._dialogues import make_dialogues as make_dialogues
+from ._dialogues import scripted_agent as scripted_agent
+from ._dialogues import token_agent as token_agent
 from ._env import Env as Env
 from ._env import Gym as Gym
 from ._env import MakeScript as MakeScript

@@ -5,3 +5,4 @@ from ._model import Model as Model
 from ._model import Request as Request
 from ._model import Sampling as Sampling
 from ._model import WeightSink as WeightSink
+from ._scripted import ScriptedModel as ScriptedModel

@@ -1,0 +1,125 @@
+"""Putting an environment and an agent into a dialogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ..agents import ChatML, TextAgent, TokenAgent, write_call
+from ..agents.models import Model, Sampling, ScriptedModel
+from ..engine import (
+    Agent,
+    Dialogue,
+    End,
+    EnvError,
+    Key,
+    MakeDialogue,
+    Message,
+    Observation,
+    PartyError,
+    Reply,
+    Seed,
+    Task,
+    UsageError,
+)
+from ._env import Env, Gym
+
+MakeAgent = Callable[[Task, str, Seed], Agent]
+"""Seats an agent: (task, session name, seed of this attempt)."""
+
+
+class EnvSeat:
+    """An environment's seat: a reply's actions are taken in order, and all their rewards count."""
+
+    def __init__(self, env: Env) -> None:
+        self._env = env
+
+    async def receive(self, reply: Reply | None) -> Observation:
+        if reply is None:
+            return Observation(messages=tuple(self._env.prompt()))
+        feedback: list[str] = []
+        reward = 0.0
+        parts: dict[str, float] = {}
+        end: End | None = None
+        for action in reply.actions:
+            step = await self._env.step(action)
+            feedback.append(step.feedback)
+            reward += step.reward
+            for name, value in step.parts.items():
+                parts[name] = parts.get(name, 0.0) + value
+            if step.done or step.user_ended:
+                end = End.USER_ENDED if step.user_ended else End.DONE
+                break
+        text = "\n".join(feedback)
+        return Observation(
+            messages=(Message("tool", text),), feedback=text, reward=reward, parts=parts, end=end
+        )
+
+
+def make_dialogues(
+    gym: Gym,
+    agent: MakeAgent,
+    *,
+    phase: str = "rollout",
+    max_turns: int | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> MakeDialogue:
+    """How to set up a dialogue of `gym` with that agent.
+
+    phase:   names the dialogues' sessions apart from those of another phase on the same model.
+    options: the gym's own; an unknown one is a `UsageError` that names the known ones.
+    """
+    chosen = {**gym.options, **(options or {})}
+    unknown = sorted(set(chosen) - set(gym.options))
+    if unknown:
+        raise UsageError(
+            f"environment {gym.name!r} has no option {unknown[0]!r}; "
+            f"it has: {', '.join(sorted(gym.options)) or 'none'}"
+        )
+    turns = gym.max_turns if max_turns is None else max_turns
+
+    def make(task: Task, key: Key, seed: Seed) -> Dialogue:
+        try:
+            env = gym.make(task, seed / "env", **chosen)
+        except PartyError:
+            raise
+        except Exception as error:
+            raise EnvError(f"task {task.id!r} cannot be set up: {error}") from error
+        session = f"{phase}/{key.group:09d}/{key.sample:04d}"
+        return Dialogue(
+            agent=agent(task, session, seed / "agent"), environment=EnvSeat(env), max_turns=turns
+        )
+
+    return make
+
+
+def scripted_agent(gym: Gym, name: str) -> MakeAgent:
+    """The gym's scripted agent of that name, speaking through tool calls like any other."""
+    try:
+        make_script = gym.scripts[name]
+    except KeyError:
+        raise UsageError(
+            f"environment {gym.name!r} has no scripted agent {name!r}; "
+            f"it has: {', '.join(sorted(gym.scripts))}"
+        ) from None
+
+    def seat(task: Task, session: str, seed: Seed) -> Agent:
+        script = make_script(task, (seed / "script").random())
+
+        def speak(messages: Sequence[Message]) -> str:
+            return write_call(script(messages))
+
+        return TextAgent(ScriptedModel(speak), session=session, seed=seed, sampling=Sampling())
+
+    return seat
+
+
+def token_agent(model: Model, chat: ChatML, *, sampling: Sampling, context: int) -> MakeAgent:
+    """An agent that samples from a model of ours, tokens in and tokens out."""
+
+    def seat(task: Task, session: str, seed: Seed) -> Agent:
+        return TokenAgent(
+            model, chat, session=session, seed=seed, sampling=sampling, context=context
+        )
+
+    return seat

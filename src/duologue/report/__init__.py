@@ -1,1 +1,11 @@
 """A run as one HTML file that needs no network."""
+
+from ._page import render as render
+from ._page import write as write
+from ._report import Evaluation as Evaluation
+from ._report import Headline as Headline
+from ._report import Interval as Interval
+from ._report import Level as Level
+from ._report import Report as Report
+from ._report import ScoreRow as ScoreRow
+from ._report import ScoreTable as ScoreTable

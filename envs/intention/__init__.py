@@ -1,1 +1,3 @@
-"""The intention gym."""
+"""The intention gym: find out what a vague wish leaves unsaid."""
+
+from ._gym import gym as gym

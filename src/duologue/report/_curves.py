@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ._chart import area_chart, line_chart
 from ._html import Markup, el
-from ._numbers import plural
+from ._numbers import number, plural
 from ._report import Evaluation, Report
 from ._series import Rows, read
 
@@ -84,7 +83,7 @@ def _reward(rows: Rows, report: Report) -> Markup | None:
     evaluations = [e for e in map(_whole, report.evaluations) if e is not None]
     if line is None and not evaluations:
         return None
-    levels = [level for level in report.levels if math.isfinite(level.value)]
+    levels = [level for level in report.levels if number(level.value) is not None]
     return line_chart(
         _REWARD.title,
         _REWARD.unit,
@@ -96,11 +95,11 @@ def _reward(rows: Rows, report: Report) -> Markup | None:
 
 def _whole(evaluation: Evaluation) -> Evaluation | None:
     """The evaluation with an interval that can be drawn: an unknown end is drawn at the mean."""
-    step, mean, low, high = evaluation
-    if not math.isfinite(mean):
+    mean, low, high = map(number, evaluation[1:])
+    if mean is None:
         return None
     return Evaluation(
-        step, mean, low if math.isfinite(low) else mean, high if math.isfinite(high) else mean
+        evaluation.step, mean, mean if low is None else low, mean if high is None else high
     )
 
 

@@ -37,11 +37,9 @@ def _paired(
 def _task(
     report: Report, before: Trajectory | None, after: Trajectory | None, *, first: bool
 ) -> Markup:
-    sides = [
-        (label, t)
-        for label, t in ((report.before_label, before), (report.after_label, after))
-        if t is not None
-    ]
+    both = bool(report.before and report.after)
+    labels = (report.before_label, report.after_label) if both else ("Dialogue", "Dialogue")
+    sides = [(label, t) for label, t in zip(labels, (before, after), strict=True) if t is not None]
     task = sides[0][1]
     return el(
         "details",

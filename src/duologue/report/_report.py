@@ -88,7 +88,8 @@ class Report:
     ends: Mapping[End, int] = field(default_factory=dict[End, int])
     before: Sequence[Trajectory] = ()
     after: Sequence[Trajectory] = ()
-    """Sample dialogues; those of one task in `before` and `after` stand side by side."""
+    """Sample dialogues; those of one task in `before` and `after` stand side by side, under the
+    labels. Where only one of the two is given there is nothing to tell apart, and no label."""
     before_label: str = "Cold start"
     after_label: str = "Trained"
     config: str = ""

@@ -49,7 +49,7 @@ def _range(values: Iterable[float], *, zero: bool, room: float = 0.0) -> tuple[f
     low, high = min(known, default=0.0), max(known, default=0.0)
     size = max(abs(low), abs(high))
     if high - low <= max(size * 1e-9, 1e-90):  # one value: give it air, or nothing can be placed
-        room = room or size * 0.1 or 1.0
+        room = max(room, size * 0.1) or 1.0
         return (0.0, room) if zero and not size else (low - room, high + room)
     return low, high
 

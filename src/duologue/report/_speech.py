@@ -10,7 +10,7 @@ from typing import NamedTuple
 _THINK = re.compile(r"<think>(.*?)(?:</think>|\Z)", re.DOTALL)
 _CALL = re.compile(r"<tool_call>.*?(?:</tool_call>|\Z)", re.DOTALL)
 
-_LINE = 72
+_LINE = 48
 
 
 class Speech(NamedTuple):

@@ -33,7 +33,7 @@ _ENDS = {
     End.ENV_ERROR: "the environment failed",
     End.CANCELLED: "stopped by us",
 }
-_IN_THE_BAR = 70  # a segment below 7 % is too narrow for its label
+_IN_THE_BAR = 100  # a segment below 10 % is too narrow for its label
 
 
 def fates(counts: Mapping[Fate, int]) -> Markup | None:

@@ -111,9 +111,13 @@ def slow_clipped(ratio: float, advantage: float, config: LossConfig) -> tuple[fl
 
 
 def slow_loss(
-    name: str, logp: list[float], behaviour: list[float], advantage: list[float],
-    sequence: list[float], config: LossConfig,
-) -> list[tuple[float, float]]:  # fmt: skip
+    name: str,
+    logp: list[float],
+    behaviour: list[float],
+    advantage: list[float],
+    sequence: list[float],
+    config: LossConfig,
+) -> list[tuple[float, float]]:
     """(loss, d loss / d logp) of every token, one at a time."""
     answers: list[tuple[float, float]] = []
     for i in range(len(logp)):

@@ -12,12 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from duologue.train._loss_config import PRESETS, LossConfig, LossName
 from duologue.train._losses import (
     KL,
     LOSSES,
-    PRESETS,
-    LossConfig,
-    LossName,
     aggregate,
     drift,
     official_policy_loss,

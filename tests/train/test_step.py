@@ -15,15 +15,10 @@ from duologue.agents.models._attention import PackedAttention
 from duologue.agents.models._head import token_log_probs
 from duologue.agents.models._qwen3 import Qwen3, Qwen3Config, initialise
 from duologue.engine import End, Key, Trajectory, pack_tokens
-from duologue.train._losses import PRESETS, LossConfig
+from duologue.train._loss_config import PRESETS, LossConfig
 from duologue.train._packing import Pack, Sample, make_sample, pack
-from duologue.train._step import (
-    Schedule,
-    learning_rate,
-    make_optimizer,
-    policy_step,
-    supervised_step,
-)
+from duologue.train._schedule import Schedule, learning_rate
+from duologue.train._step import make_optimizer, policy_step, supervised_step
 
 torch.set_num_threads(1)
 

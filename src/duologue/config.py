@@ -1,0 +1,193 @@
+"""One typed tree of settings: TOML in, command-line overrides on top, unknown keys refused.
+
+Each part's settings are defined next to the part; this module only joins them. The resolved tree
+is stored with the run, so a run can always say what it was.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from .agents.models import Sampling
+from .engine import RolloutConfig, UsageError
+from .train import ColdStartConfig, EvalConfig, TrainConfig
+
+
+class EnvConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which environment, and its tasks.
+
+    tasks:     a file in the environment's official layout; empty generates tasks.
+    max_turns: 0 takes the environment's own limit.
+    options:   the environment's own settings (`duologue env show NAME` lists them).
+    """
+
+    name: str = "intention"
+    tasks: str = ""
+    split: str = "train"
+    max_turns: int = 0
+    options: dict[str, Any] = {}
+
+
+class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who the agent is, and how it samples.
+
+    spec:    `scripted:NAME`, or `local:PATH` for a model folder sampled in this process.
+    device:  empty takes the GPU where there is one.
+    threads: CPU threads of the sampler. context: tokens a dialogue may have in all.
+    """
+
+    spec: str = "scripted:expert"
+    device: str = ""
+    threads: int = 1
+    context: int = 1024
+    temperature: float = 1.0
+    max_tokens: int = 64
+
+    def sampling(self, temperature: float | None = None) -> Sampling:
+        warmth = self.temperature if temperature is None else temperature
+        return Sampling(temperature=warmth, max_tokens=self.max_tokens)
+
+
+class LearnerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The learner's process. device: empty takes the GPU where there is one."""
+
+    device: str = ""
+    threads: int = 1
+    bf16: bool = False
+
+
+class TinyModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The shape of a model made by `duologue model init`."""
+
+    vocab: int = 1200
+    hidden: int = 96
+    layers: int = 2
+    heads: int = 3
+    kv_heads: int = 1
+    head_dim: int = 32
+    intermediate: int = 288
+
+
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings of a run.
+
+    seed:          the root of all randomness of ours.
+    deterministic: equal runs give equal records and weights: dialogues run in lockstep waves and
+                   nothing overlaps (staleness 0).
+    """
+
+    seed: int = 0
+    deterministic: bool = False
+    env: EnvConfig = EnvConfig()
+    model: ModelConfig = ModelConfig()
+    tiny: TinyModelConfig = TinyModelConfig()
+    rollout: RolloutConfig = RolloutConfig()
+    coldstart: ColdStartConfig = ColdStartConfig()
+    train: TrainConfig = TrainConfig()
+    learner: LearnerConfig = LearnerConfig()
+    eval: EvalConfig = EvalConfig()
+
+
+def load_config(path: Path | None, overrides: Iterable[str] = ()) -> Config:
+    """Settings from a TOML file, then `key.path=value` overrides, then the defaults.
+
+    Raises `UsageError` naming the file, the key or the value that is wrong.
+    """
+    tree = {} if path is None else _read(path)
+    for override in overrides:
+        _override(tree, override)
+    return resolve(tree, str(path or "the command line"))
+
+
+def resolve(tree: Mapping[str, Any], source: str) -> Config:
+    """A plain tree as a `Config`; `source` is named when it does not fit."""
+    try:
+        return msgspec.convert(tree, Config)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{source}: {_explain(str(error))}") from error
+
+
+def merge(tree: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`tree` with the values of `over` laid on top, table by table."""
+    merged = dict(tree)
+    for key, value in over.items():
+        below = merged.get(key)
+        both = isinstance(below, dict) and isinstance(value, Mapping)
+        merged[key] = merge(below, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def to_toml(config: Config) -> str:
+    """The resolved tree as TOML, which `load_config` reads back to the same `Config`."""
+    return msgspec.toml.encode(_without_none(msgspec.to_builtins(config))).decode()
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as a plain tree. Raises `UsageError`."""
+    return _read(path)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UsageError(f"cannot read the configuration {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
+
+
+def _override(tree: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    if not equals or not all(key.strip().split(".")):
+        raise UsageError(f"--set {text!r} is not of the form key.path=value")
+    *tables, leaf = key.strip().split(".")
+    for name in tables:
+        tree = tree.setdefault(name, {})
+        if not isinstance(tree, dict):
+            raise UsageError(f"--set {text!r}: {name!r} is a value, not a table")
+    tree[leaf] = _value(value.strip())
+
+
+def _value(text: str) -> Any:
+    """A TOML value, or the text itself: nobody wants to quote a path twice on a command line."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _explain(message: str) -> str:
+    """msgspec's words, with the near miss where a key is unknown."""
+    words, _, place = message.partition(" - at `$")
+    where = place.rstrip("`").lstrip(".")
+    if words.startswith("Object contains unknown field"):
+        name = words.split("`")[1]
+        known = _keys_at(where)
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+        key = f"{where}.{name}" if where else name
+        return f"unknown key {key!r}; {hint}"
+    return f"{where}: {words}" if where else words
+
+
+def _keys_at(where: str) -> list[str]:
+    node: Any = Config()
+    for name in where.split(".") if where else []:
+        node = getattr(node, name, node)
+    return list(node.__struct_fields__) if isinstance(node, Struct) else []
+
+
+def _without_none(tree: Any) -> Any:
+    # TOML has no null: a key that is absent says the same.
+    if isinstance(tree, dict):
+        return {key: _without_none(value) for key, value in tree.items() if value is not None}
+    if isinstance(tree, list):
+        return [_without_none(value) for value in tree]
+    return tree

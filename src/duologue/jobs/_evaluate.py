@@ -1,0 +1,130 @@
+"""`duologue eval`: agents on the same held-out tasks, in one table with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct, structs
+
+from ..agents.models._extras import extra
+from ..config import Config
+from ..engine import End, Task
+from ..envs import Gym, MakeAgent, find, make_dialogues
+from ..progress import Reporter
+from ..rundir import Run, open_run
+from ..seats import open_agent
+from ..train import Evaluation, evaluate
+from ._tasks import lockstep, take_tasks
+
+with extra("train"):
+    from ..train._bootstrap import Interval, interval, ratio
+
+EXPERT = "expert"
+
+
+class Score(Struct, frozen=True, kw_only=True):
+    """One row of the table. `fraction` is of the expert's mean on the same tasks."""
+
+    agent: str
+    reward: Interval
+    fraction: Interval | None
+    turns: float
+    dialogues: int
+    ends: dict[End, int]
+
+
+class ScoreSheet(Struct, frozen=True, kw_only=True):
+    """Agents compared on `tasks` held-out tasks."""
+
+    run: str
+    tasks: int
+    samples: int
+    scores: tuple[Score, ...]
+
+
+async def evaluate_agents(
+    config: Config, specs: Sequence[str], *, run: Path | None, reporter: Reporter
+) -> ScoreSheet:
+    """Evaluate each of `specs`; the expert is always there to be measured against."""
+    gym = find(config.env.name)
+    named = [f"scripted:{EXPERT}", *(s for s in specs if s != f"scripted:{EXPERT}")]
+    async with open_run(run, "eval", config) as opened:
+        tasks = held_out(opened, gym)
+        evaluations: list[Evaluation] = []
+        for spec in named:
+            name = spec.removeprefix("scripted:")
+            async with open_agent(spec, gym, config, temperature=config.eval.temperature) as agent:
+                evaluations.append(await measure(opened, gym, name, agent, tasks, reporter))
+        return score(opened, evaluations, tasks)
+
+
+def held_out(run: Run, gym: Gym) -> Sequence[Task]:
+    """The tasks agents are measured on."""
+    return take_tasks(
+        gym,
+        run.config,
+        count=run.config.eval.tasks,
+        seed=run.seed / "eval",
+        split=run.config.eval.split,
+    )
+
+
+async def measure(
+    run: Run, gym: Gym, name: str, agent: MakeAgent, tasks: Sequence[Task], reporter: Reporter
+) -> Evaluation:
+    """One agent on all the tasks. The users' seeds are the same for every agent."""
+    config = run.config
+    make = make_dialogues(
+        gym,
+        agent,
+        phase=f"eval/{name}",
+        max_turns=config.env.max_turns or None,
+        options=config.env.options,
+    )
+    total = len(tasks) * config.eval.samples
+    bar = reporter.bar(f"evaluating {name}", total)
+    rollout = structs.replace(config.rollout, samples=config.eval.samples)
+    return await evaluate(
+        name,
+        tasks,
+        make,
+        seed=run.seed / "eval",
+        store=run.store,
+        rollout=lockstep(rollout, config),
+        report=bar.update,
+    )
+
+
+def score(run: Run, evaluations: Sequence[Evaluation], tasks: Sequence[Task]) -> ScoreSheet:
+    """The table: each agent's mean reward and its fraction of the expert's, with intervals."""
+    by_name = {evaluation.agent: evaluation for evaluation in evaluations}
+    expert = by_name.get(EXPERT)
+    seed = run.seed.at("bootstrap")
+    rows: list[Score] = []
+    for evaluation in evaluations:
+        comparable = expert is not None and expert.mean > 0
+        fraction = None
+        if expert is not None and comparable:
+            both = evaluation.rewards.keys() & expert.rewards.keys()
+            fraction = ratio(
+                {task: evaluation.rewards[task] for task in both},
+                {task: expert.rewards[task] for task in both},
+                seed=seed,
+            )
+        rows.append(
+            Score(
+                agent=evaluation.agent,
+                reward=interval(evaluation.rewards, seed=seed),
+                fraction=fraction,
+                turns=evaluation.turns,
+                dialogues=evaluation.dialogues,
+                ends=evaluation.ends,
+            )
+        )
+    return ScoreSheet(
+        run=str(run.path),
+        tasks=len(tasks),
+        samples=run.config.eval.samples,
+        scores=tuple(rows),
+    )

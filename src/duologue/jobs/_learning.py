@@ -1,0 +1,227 @@
+"""The two jobs that change weights: the cold start, and training on rewards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+from msgspec import Struct, structs
+
+from ..agents import ChatML
+from ..agents.models._extras import extra
+from ..config import Config
+from ..engine import RolloutConfig, Task, Trajectory, UsageError, open_rollouts
+from ..envs import Gym, find, make_dialogues, scripted_agent
+from ..progress import Reporter
+from ..rundir import Run, open_run
+from ..seats import open_sampler, policy_agent
+from ._tasks import endless_tasks, lockstep
+
+with extra("train"):
+    from ..agents.models._device import pick_device
+    from ..agents.models._folder import load_tokenizer
+    from ..train._coldstart import best, imitate, tokenise
+    from ..train._loop import open_training
+    from ..train._remote import open_learner
+    from ..train._wire import Setup, WireSample
+
+
+class ColdStarted(Struct, frozen=True, kw_only=True):
+    """A cold start's result."""
+
+    run: str
+    model: str
+    dialogues: int
+    kept: int
+    steps: int
+    loss: float
+
+
+class TrainedPolicy(Struct, frozen=True, kw_only=True):
+    """A training run's result: the first and last ten steps' rewards say which way it went."""
+
+    run: str
+    model: str
+    steps: int
+    version: int
+    reward_first: float
+    reward_last: float
+    seconds: float
+
+
+async def coldstart(config: Config, *, run: Path | None, reporter: Reporter) -> ColdStarted:
+    """`duologue sft`: lead dialogues by script, learn from the best, save the model."""
+    source = local_folder(config)
+    async with open_run(run, "sft", config) as opened:
+        gym = find(config.env.name)
+        dialogues = await lead_dialogues(opened, gym, reporter)
+        return await learn_dialogues(opened, dialogues, source, opened.model("coldstart"), reporter)
+
+
+async def lead_dialogues(run: Run, gym: Gym, reporter: Reporter) -> list[Trajectory]:
+    """The scripted dialogues of a cold start, stored as phase `coldstart`, in key order."""
+    config = run.config
+    cold = config.coldstart
+    make = make_dialogues(
+        gym,
+        scripted_agent(gym, cold.script),
+        max_turns=config.env.max_turns or None,
+        options=config.env.options,
+    )
+    seed = run.seed / "coldstart"
+    tasks = islice(endless_tasks(gym, config, seed), cold.dialogues)
+    bar = reporter.bar("scripted dialogues", cold.dialogues)
+    trajectories: list[Trajectory] = []
+    async with open_rollouts(
+        tasks,
+        make,
+        seed=seed,
+        config=RolloutConfig(samples=1, live=config.rollout.live),
+        store=run.store,
+        phase="coldstart",
+    ) as rollouts:
+        async for group in rollouts:
+            trajectories.extend(group.trajectories)
+            bar.update(rollouts.stats.ended)
+    return sorted(trajectories, key=lambda trajectory: trajectory.key)
+
+
+async def learn_dialogues(
+    run: Run, dialogues: Sequence[Trajectory], source: Path, target: Path, reporter: Reporter
+) -> ColdStarted:
+    """Supervise the model in `source` on the best of `dialogues`; save it in `target`."""
+    config = run.config
+    cold = config.coldstart
+    chat = ChatML(load_tokenizer(source))
+    kept = best(dialogues, cold.keep)
+    samples = [WireSample(key=t.key, tokens=tokenise(t, chat)) for t in kept]
+    bar = reporter.bar("cold start", cold.steps)
+
+    def report(step: int, loss: float) -> None:
+        bar.update(step + 1, f"loss {loss:.3f}")
+
+    setup = learner_setup(run, source)
+    async with open_learner(setup, log=run.path / "learner.log") as learner:
+        loss = await imitate(
+            learner,
+            samples,
+            seed=run.seed / "coldstart",
+            store=run.store,
+            config=cold,
+            report=report,
+        )
+        await learner.save(target)
+    return ColdStarted(
+        run=str(run.path),
+        model=str(target),
+        dialogues=len(dialogues),
+        kept=len(kept),
+        steps=cold.steps,
+        loss=loss,
+    )
+
+
+async def train(config: Config, *, run: Path | None, reporter: Reporter) -> TrainedPolicy:
+    """`duologue train`: improve the policy in `model.spec` on the environment's rewards."""
+    source = local_folder(config)
+    async with open_run(run, "train", config) as opened:
+        gym = find(config.env.name)
+        return await improve(opened, gym, source, opened.model("trained"), reporter)
+
+
+async def improve(
+    run: Run, gym: Gym, source: Path, target: Path, reporter: Reporter
+) -> TrainedPolicy:
+    """Train the policy in `source` with its samples; save it in `target`."""
+    config = run.config
+    settings = config.train
+    if config.deterministic:
+        settings = structs.replace(settings, max_staleness=0)
+    rollout = lockstep(config.rollout, config, settings.groups_per_step)
+    bar = reporter.bar("training", settings.steps)
+    rewards: list[float] = []
+    seconds = 0.0
+    version = 0
+    async with (
+        open_learner(learner_setup(run, source), log=run.path / "learner.log") as learner,
+        open_sampler(source, config) as (sampler, chat),
+    ):
+        make = make_dialogues(
+            gym,
+            policy_agent(sampler, chat, config),
+            phase="train",
+            max_turns=config.env.max_turns or None,
+            options=config.env.options,
+        )
+        seed = run.seed / "train"
+        async with open_training(
+            endless_tasks(gym, config, seed),
+            make,
+            learner,
+            sampler,
+            seed=seed,
+            store=run.store,
+            rollout=rollout,
+            config=settings,
+        ) as (steps, rollouts):
+            async for done in steps:
+                numbers = done.metrics
+                run.log_metrics("train", done.step, numbers)
+                rewards.append(numbers.get("reward", float("nan")))
+                seconds += numbers["seconds_step"]
+                version = done.version
+                bar.update(
+                    done.step + 1,
+                    f"reward {rewards[-1]:.3f}, {rollouts.stats.live} live, "
+                    f"staleness {numbers.get('staleness_max', 0):.0f}, "
+                    f"{numbers['seconds_step']:.2f} s/step",
+                )
+        await learner.save(target)
+    return TrainedPolicy(
+        run=str(run.path),
+        model=str(target),
+        steps=settings.steps,
+        version=version,
+        reward_first=_mean(rewards[:10]),
+        reward_last=_mean(rewards[-10:]),
+        seconds=seconds,
+    )
+
+
+def learner_setup(run: Run, source: Path) -> Setup:
+    """What the learner's process is told first."""
+    config = run.config
+    return Setup(
+        model=str(source.absolute()),
+        weights_dir=str(run.weights.absolute()),
+        device=pick_device(config.learner.device),
+        threads=config.learner.threads,
+        bf16=config.learner.bf16,
+        deterministic=config.deterministic,
+        version=0,
+        budget_tokens=config.train.budget_tokens,
+        max_grad_norm=config.train.max_grad_norm,
+        temperature=config.model.temperature,
+        loss=config.train.loss,
+    )
+
+
+def local_folder(config: Config) -> Path:
+    """The model folder to be trained; only models of ours can be."""
+    kind, _, name = config.model.spec.partition(":")
+    if kind != "local" or not name:
+        raise UsageError(
+            f"{config.model.spec!r} cannot be trained; give a model folder as local:PATH "
+            "(`duologue model init PATH` makes a tiny one)"
+        )
+    return Path(name)
+
+
+def trained_tasks(run: Run, gym: Gym, count: int) -> list[Task]:
+    """The first `count` tasks that training met, as they were met."""
+    return list(islice(endless_tasks(gym, run.config, run.seed / "train"), count))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else float("nan")

@@ -1,0 +1,94 @@
+"""`duologue rollout`: dialogues by the thousand, each durable, each with a typed end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import anyio
+from msgspec import Struct
+
+from ..config import Config
+from ..engine import (
+    End,
+    Fate,
+    Seed,
+    first_fate,
+    open_lateness,
+    open_rollouts,
+)
+from ..envs import find, make_dialogues
+from ..progress import Reporter
+from ..rundir import open_run
+from ..seats import open_agent
+from ._tasks import lockstep, take_tasks
+
+
+class RolloutSummary(Struct, frozen=True, kw_only=True):
+    """What a rollout came to. `fates` sums to `dialogues`."""
+
+    run: str
+    tasks: int
+    dialogues: int
+    turns: int
+    reward: float
+    ends: dict[End, int]
+    fates: dict[Fate, int]
+    retried: int
+    seconds: float
+    turns_per_second: float
+    lateness_p99_ms: float
+
+
+async def rollout(
+    config: Config, *, count: int | None, run: Path | None, reporter: Reporter
+) -> RolloutSummary:
+    """Run `samples` dialogues on each task.
+
+    count: how many tasks; None takes every task of the file, and 1,000 generated ones.
+    """
+    gym = find(config.env.name)
+    tasks = take_tasks(gym, config, count=count, seed=Seed(config.seed))
+    total = len(tasks) * config.rollout.samples
+    async with (
+        open_run(run, "rollout", config) as opened,
+        open_agent(config.model.spec, gym, config) as agent,
+        open_lateness() as lateness,
+    ):
+        make = make_dialogues(
+            gym, agent, max_turns=config.env.max_turns or None, options=config.env.options
+        )
+        bar = reporter.bar("dialogues", total)
+        began = anyio.current_time()
+        async with open_rollouts(
+            tasks,
+            make,
+            seed=opened.seed,
+            config=lockstep(config.rollout, config),
+            store=opened.store,
+        ) as rollouts:
+            stats = rollouts.stats
+            async for _ in rollouts:
+                rate = stats.turns / max(1e-9, anyio.current_time() - began)
+                bar.update(
+                    stats.ended,
+                    f"{stats.live} live, {rate:,.0f} turns/s, reward {stats.mean_reward:.3f}, "
+                    f"late {1000 * lateness.quantile(0.99):.0f} ms",
+                )
+        seconds = anyio.current_time() - began
+        fates: Counter[Fate] = Counter()
+        for end, number in stats.ends.items():
+            fates[first_fate(end)] += number
+        return RolloutSummary(
+            run=str(opened.path),
+            tasks=len(tasks),
+            dialogues=stats.ended,
+            turns=stats.turns,
+            reward=stats.mean_reward,
+            ends=dict(sorted(stats.ends.items())),
+            fates=dict(fates),
+            retried=stats.retried,
+            seconds=seconds,
+            turns_per_second=stats.turns / seconds,
+            lateness_p99_ms=1000 * lateness.quantile(0.99),
+        )

@@ -1,0 +1,252 @@
+"""The engine's side of training: dialogues, buffer, learner and sampler joined by credits.
+
+    tasks -> dialogues -> store -> buffer -> batch -> learner -> new weights -> sampler
+       ^                                       |
+       +--------------- credits <--------------+
+
+At most (max_staleness + 1) x groups_per_step groups are outstanding: with staleness 0 sampling and
+learning take turns, with 1 the next batch is sampled while this one is learned from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import asynccontextmanager
+
+import anyio
+from anyio.abc import ObjectReceiveStream, ObjectSendStream
+from msgspec import Struct
+
+from ..agents.models import WeightSink
+from ..engine import (
+    Buffer,
+    Credits,
+    Fate,
+    Group,
+    MakeDialogue,
+    RolloutConfig,
+    Rollouts,
+    Seed,
+    Store,
+    Task,
+    Trajectory,
+    one_error,
+    open_rollouts,
+)
+from ._loss_config import LossConfig
+from ._remote import RemoteLearner
+from ._schedule import Schedule, learning_rate
+from ._shaping import Shaping, shape
+from ._wire import PolicyBatch, WireSample
+
+PHASE = "train"
+
+
+class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a policy is trained.
+
+    groups_per_step: groups (tasks) in one optimiser step.
+    max_staleness:   how many versions old a trained-on token may be. 0 alternates sampling and
+                     learning; 1 overlaps them.
+    budget_tokens:   tokens the learner reads in one pass.
+    train_cut_short: also train on dialogues that ran out of room.
+    """
+
+    steps: int = 100
+    groups_per_step: int = 16
+    max_staleness: int = 1
+    shaping: Shaping = Shaping()
+    loss: LossConfig = LossConfig()
+    schedule: Schedule = Schedule(peak=1e-6)
+    max_grad_norm: float = 1.0
+    budget_tokens: int = 16384
+    train_cut_short: bool = False
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or self.groups_per_step < 1 or self.max_staleness < 0:
+            raise ValueError(
+                f"steps={self.steps} and max_staleness={self.max_staleness} must not be negative, "
+                f"groups_per_step={self.groups_per_step} must be at least 1"
+            )
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """One finished step: its metrics, as they are stored."""
+
+    step: int
+    version: int
+    metrics: dict[str, float]
+
+
+@asynccontextmanager
+async def open_training(
+    tasks: Iterable[Task],
+    make: MakeDialogue,
+    learner: RemoteLearner,
+    sink: WeightSink,
+    *,
+    seed: Seed,
+    store: Store,
+    rollout: RolloutConfig,
+    config: TrainConfig,
+    version: int = 0,
+) -> AsyncGenerator[tuple[ObjectReceiveStream[Progress], Rollouts]]:
+    """Train for as long as the block lasts, and stream one `Progress` a step.
+
+    The stream ends after the last step; then what is still outstanding is cancelled. Errors of the
+    learner (`LearnerDied`), the store or the engine are raised from the block.
+    """
+    credits = Credits((config.max_staleness + 1) * config.groups_per_step, "group credits")
+    buffer = Buffer(credits.limit)
+    send, receive = anyio.create_memory_object_stream[Progress](0)
+    with one_error():
+        async with (
+            open_rollouts(
+                tasks, make, seed=seed, config=rollout, store=store, phase=PHASE, credits=credits
+            ) as rollouts,
+            anyio.create_task_group() as owner,
+            receive,
+        ):
+            trainer = _Trainer(learner, sink, store, buffer, credits, config, version)
+            owner.start_soon(_feed, rollouts, buffer, name="buffer feeder")
+            owner.start_soon(trainer.run, send, name="trainer")
+            yield receive, rollouts
+            owner.cancel_scope.cancel()
+
+
+async def _feed(rollouts: Rollouts, buffer: Buffer) -> None:
+    async for group in rollouts:
+        await buffer.put(group)
+    buffer.close()
+
+
+class _Trainer:
+    def __init__(
+        self,
+        learner: RemoteLearner,
+        sink: WeightSink,
+        store: Store,
+        buffer: Buffer,
+        credits: Credits,
+        config: TrainConfig,
+        version: int,
+    ) -> None:
+        self.learner = learner
+        self.sink = sink
+        self.store = store
+        self.buffer = buffer
+        self.credits = credits
+        self.config = config
+        self.version = version
+
+    async def run(self, progress: ObjectSendStream[Progress]) -> None:
+        async with progress:
+            for step in range(self.config.steps):
+                await progress.send(await self._step(step))
+
+    async def _step(self, step: int) -> Progress:
+        began = anyio.current_time()
+        groups = await self._fresh_groups(step)
+        sampled = anyio.current_time()
+        live = [group for group in groups if self._teaches(group)]
+        trained = [t for group in live for t in group.trajectories if self._trainable(t)]
+        result = await self.learner.improve(
+            PolicyBatch(
+                step=step,
+                learning_rate=learning_rate(step, self.config.schedule),
+                samples=_samples(trained, self.config.shaping),
+            )
+        )
+        learned = anyio.current_time()
+        staleness = _staleness(trained, self.version)
+        if result.weights is not None:
+            await self.store.add_version(result.version, self.version, step)
+            await self.sink.push(result.version, result.weights)
+            self.version = result.version
+        await self._settle(groups, trained, step)
+        done = anyio.current_time()
+        metrics = {
+            **_describe(groups),
+            "groups_live": len(live),
+            **staleness,
+            **{name: value for name, value in result.stats.items() if name != "skipped"},
+            "seconds_wait": sampled - began,
+            "seconds_learn": learned - sampled,
+            "seconds_push": done - learned,
+            "seconds_step": done - began,
+        }
+        await self.store.add_metrics(PHASE, step, metrics)
+        return Progress(step=step, version=self.version, metrics=metrics)
+
+    async def _fresh_groups(self, step: int) -> tuple[Group, ...]:
+        """A batch in which nothing is older than allowed; what is, is settled as stale."""
+        wanted = self.config.groups_per_step
+        batch: list[Group] = []
+        while len(batch) < wanted:
+            taken = await self.buffer.take(
+                wanted - len(batch), oldest=self.version - self.config.max_staleness
+            )
+            batch.extend(taken.batch)
+            if taken.stale:
+                keys = [t.key for group in taken.stale for t in group.trajectories if _ready(t)]
+                await self.store.set_fates(PHASE, keys, Fate.STALE, step)
+                self.credits.release(len(taken.stale))
+        return tuple(sorted(batch, key=lambda group: group.ordinal))
+
+    async def _settle(
+        self, groups: Sequence[Group], trained: Sequence[Trajectory], step: int
+    ) -> None:
+        """Give every trajectory of the batch its last fate, and the credits back."""
+        taught = {trajectory.key for trajectory in trained}
+        unused = [
+            t.key for g in groups for t in g.trajectories if _ready(t) and t.key not in taught
+        ]
+        await self.store.set_fates(PHASE, taught, Fate.TRAINED, step)
+        await self.store.set_fates(PHASE, unused, Fate.FILTERED, step)
+        self.credits.release(len(groups))
+
+    def _trainable(self, trajectory: Trajectory) -> bool:
+        end = trajectory.end
+        return end.finished or (end.cut_short and self.config.train_cut_short)
+
+    def _teaches(self, group: Group) -> bool:
+        """Two members that were rewarded differently; anything less has no advantage in it."""
+        rewards = {t.rewards for t in group.trajectories if self._trainable(t)}
+        return len(rewards) > 1
+
+
+def _samples(trained: Sequence[Trajectory], shaping: Shaping) -> tuple[WireSample, ...]:
+    """Sorted by key, so that a batch is the same whatever order its groups closed in."""
+    ordered = sorted(trained, key=lambda trajectory: trajectory.key)
+    samples: list[WireSample] = []
+    for trajectory, advantages in zip(ordered, shape(ordered, shaping), strict=True):
+        tokens = trajectory.tokens
+        # No advantage anywhere: nothing to learn, so nothing to read either.
+        if tokens is not None and any(advantages):
+            samples.append(
+                WireSample(key=trajectory.key, tokens=tokens, advantages=tuple(advantages))
+            )
+    return tuple(samples)
+
+
+def _ready(trajectory: Trajectory) -> bool:
+    return trajectory.end.finished or trajectory.end.cut_short
+
+
+def _staleness(trained: Sequence[Trajectory], version: int) -> dict[str, float]:
+    ages = [version - oldest for t in trained if (oldest := t.oldest_version) is not None]
+    if not ages:
+        return {}
+    return {"staleness_mean": sum(ages) / len(ages), "staleness_max": max(ages)}
+
+
+def _describe(groups: Sequence[Group]) -> dict[str, float]:
+    """Reward, turns and length over the batch's dialogues that count."""
+    every = [t for group in groups for t in group.trajectories]
+    counted = [t for t in every if t.end.finished]
+    numbers: dict[str, float] = {"dialogues": len(every), "counted": len(counted)}
+    if counted:
+        numbers["reward"] = sum(t.reward for t in counted) / len(counted)
+        numbers["turns"] = sum(len(t.turns) for t in counted) / len(counted)
+        numbers["length"] = sum(len(t.tokens or ()) for t in counted) / len(counted)
+    return numbers

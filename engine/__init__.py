@@ -7,6 +7,7 @@ from ._actor import open_actor as open_actor
 from ._buffer import Buffer as Buffer
 from ._buffer import BufferStats as BufferStats
 from ._buffer import Taken as Taken
+from ._collector import relaxed_collector as relaxed_collector
 from ._credits import Credits as Credits
 from ._dialogue import Agent as Agent
 from ._dialogue import Dialogue as Dialogue

@@ -50,7 +50,6 @@ async def evaluate(
     *,
     seed: Seed,
     store: Store,
-    config: EvalConfig,
     rollout: RolloutConfig,
     report: Callable[[int], None] = lambda ended: None,
 ) -> Evaluation:

@@ -28,7 +28,8 @@ from torch.optim import AdamW, Optimizer
 from ..agents.models._attention import PackedAttention
 from ..agents.models._head import token_log_probs
 from ..agents.models._qwen3 import Qwen3
-from ._losses import LossConfig, aggregate, drift, policy_loss
+from ._loss_config import LossConfig
+from ._losses import aggregate, drift, policy_loss
 from ._packing import Pack
 
 Skipped = Literal["empty", "loss", "gradient"]

@@ -95,15 +95,28 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     eval: EvalConfig = EvalConfig()
 
 
-def load_config(path: Path | None, overrides: Iterable[str] = ()) -> Config:
-    """Settings from a TOML file, then `key.path=value` overrides, then the defaults.
+def load_config(
+    path: Path | None, named: Mapping[str, Any] | None = None, overrides: Iterable[str] = ()
+) -> Config:
+    """Settings from a TOML file; on top of it `named` values by key path, then `key.path=value`
+    texts; the defaults below.
 
     Raises `UsageError` naming the file, the key or the value that is wrong.
     """
-    tree = {} if path is None else _read(path)
-    for override in overrides:
-        _override(tree, override)
-    return resolve(tree, str(path or "the command line"))
+    tree = {} if path is None else read_toml(path)
+    for key, value in (named or {}).items():
+        _put(tree, key, str(value) if isinstance(value, Path) else value)
+    return resolve(override_tree(tree, overrides), str(path or "the command line"))
+
+
+def override_tree(tree: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """`tree`, changed in place by `key.path=value` texts."""
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals or not all(key.strip().split(".")):
+            raise UsageError(f"--set {text!r} is not of the form key.path=value")
+        _put(tree, key.strip(), _value(value.strip()))
+    return tree
 
 
 def resolve(tree: Mapping[str, Any], source: str) -> Config:
@@ -131,10 +144,6 @@ def to_toml(config: Config) -> str:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file as a plain tree. Raises `UsageError`."""
-    return _read(path)
-
-
-def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text())
     except OSError as error:
@@ -143,16 +152,13 @@ def _read(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
 
 
-def _override(tree: dict[str, Any], text: str) -> None:
-    key, equals, value = text.partition("=")
-    if not equals or not all(key.strip().split(".")):
-        raise UsageError(f"--set {text!r} is not of the form key.path=value")
-    *tables, leaf = key.strip().split(".")
+def _put(tree: dict[str, Any], key: str, value: Any) -> None:
+    *tables, leaf = key.split(".")
     for name in tables:
         tree = tree.setdefault(name, {})
         if not isinstance(tree, dict):
-            raise UsageError(f"--set {text!r}: {name!r} is a value, not a table")
-    tree[leaf] = _value(value.strip())
+            raise UsageError(f"cannot set {key!r}: {name!r} is a value, not a table")
+    tree[leaf] = value
 
 
 def _value(text: str) -> Any:

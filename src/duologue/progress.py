@@ -93,11 +93,14 @@ class _LineBar:
         self._total = total
         self._began = time.monotonic()
         self._next = self._began + EVERY_S
+        self._complete = False
 
     def update(self, done: int, note: str = "") -> None:
         now = time.monotonic()
-        if now < self._next and done != self._total:
+        complete = done == self._total
+        if self._complete or (now < self._next and not complete):
             return
+        self._complete = complete
         self._next = now + EVERY_S
         of = "" if self._total is None else f"/{self._total}"
         print(

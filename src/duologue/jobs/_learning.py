@@ -218,9 +218,9 @@ def local_folder(config: Config) -> Path:
     return Path(name)
 
 
-def trained_tasks(run: Run, gym: Gym, count: int) -> list[Task]:
-    """The first `count` tasks that training met, as they were met."""
-    return list(islice(endless_tasks(gym, run.config, run.seed / "train"), count))
+def trained_tasks(run: Run, gym: Gym, phase: str, count: int) -> list[Task]:
+    """The first `count` tasks that `coldstart` or `train` met, as they were met."""
+    return list(islice(endless_tasks(gym, run.config, run.seed / phase), count))
 
 
 def _mean(values: Sequence[float]) -> float:

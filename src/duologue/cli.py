@@ -1,0 +1,301 @@
+"""The command line.
+
+Results go to stdout (`--json`: one object), progress to stderr. Exit codes: 0 done, 1 it failed,
+2 it was asked for in a way that cannot be, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import anyio
+import msgspec
+import typer
+
+from . import show
+from .config import Config, load_config
+from .engine import DuologueError, UsageError, relaxed_collector
+from .progress import Reporter, open_reporter
+
+R = TypeVar("R")
+
+app = typer.Typer(
+    name="duologue",
+    help="Agent-user dialogues by the thousand, and a learner that trains on them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+env_app = typer.Typer(help="Environments: what there is, and what each one has.")
+model_app = typer.Typer(help="Model folders.")
+app.add_typer(env_app, name="env", no_args_is_help=True)
+app.add_typer(model_app, name="model", no_args_is_help=True)
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", "-c", help="Settings in TOML; unknown keys are refused.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override one setting: train.steps=50"),
+]
+RunFolder = Annotated[
+    Path | None, typer.Option("--run", help="The run directory; by default a new one in runs/.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+Loop = Annotated[str, typer.Option(help="Which event loop runs: asyncio or trio.")]
+EnvName = Annotated[str | None, typer.Option("--env", help="The environment (env.name).")]
+ModelSpec = Annotated[
+    str | None,
+    typer.Option("--model", help="scripted:NAME, or local:PATH to a model folder (model.spec)."),
+]
+TasksFile = Annotated[
+    Path | None,
+    typer.Option("--tasks", help="Tasks in the environment's official layout (env.tasks)."),
+]
+Seed = Annotated[int | None, typer.Option(help="The root of all randomness (seed).")]
+Deterministic = Annotated[
+    bool, typer.Option("--deterministic", help="Equal runs give equal records and weights.")
+]
+
+
+@app.command()
+def rollout(
+    config: ConfigFile = None,
+    env: EnvName = None,
+    model: ModelSpec = None,
+    tasks: TasksFile = None,
+    count: Annotated[int | None, typer.Option(help="How many tasks.")] = None,
+    samples: Annotated[int | None, typer.Option(help="Dialogues per task.")] = None,
+    live: Annotated[int | None, typer.Option(help="Dialogues alive at once.")] = None,
+    seed: Seed = None,
+    deterministic: Deterministic = False,
+    run: RunFolder = None,
+    loop: Loop = "asyncio",
+    json: Json = False,
+    set_: Overrides = None,
+) -> None:
+    """Run dialogues and store every one of them.
+
+    Example: duologue rollout --env intention --model scripted:expert --count 10000 --live 10000
+    """
+    from .jobs._rollout import rollout as job
+
+    given = {
+        "env.name": env,
+        "env.tasks": tasks,
+        "model.spec": model,
+        "rollout.samples": samples,
+        "rollout.live": live,
+        "seed": seed,
+        "deterministic": deterministic or None,
+    }
+    settings = _settings(config, given, set_)
+    result = _run(lambda r: job(settings, count=count, run=run, reporter=r), loop)
+    _print(result, show.rollout, json)
+
+
+@app.command()
+def sft(
+    config: ConfigFile = None,
+    env: EnvName = None,
+    model: ModelSpec = None,
+    seed: Seed = None,
+    run: RunFolder = None,
+    loop: Loop = "asyncio",
+    json: Json = False,
+    set_: Overrides = None,
+) -> None:
+    """Cold start: learn from scripted dialogues, on the agent's tokens only.
+
+    Example: duologue sft --model local:tiny -s coldstart.steps=800
+    """
+    from .jobs._learning import coldstart as job
+
+    settings = _settings(config, {"env.name": env, "model.spec": model, "seed": seed}, set_)
+    _print(_run(lambda r: job(settings, run=run, reporter=r), loop), show.coldstart, json)
+
+
+@app.command()
+def train(
+    config: ConfigFile = None,
+    env: EnvName = None,
+    model: ModelSpec = None,
+    tasks: TasksFile = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps (train.steps).")] = None,
+    seed: Seed = None,
+    deterministic: Deterministic = False,
+    run: RunFolder = None,
+    loop: Loop = "asyncio",
+    json: Json = False,
+    set_: Overrides = None,
+) -> None:
+    """Improve a policy on the environment's rewards with GRPO.
+
+    Example: duologue train --model local:runs/NAME/models/coldstart -s train.schedule.peak=1e-3
+    """
+    from .jobs._learning import train as job
+
+    given = {
+        "env.name": env,
+        "env.tasks": tasks,
+        "model.spec": model,
+        "train.steps": steps,
+        "seed": seed,
+        "deterministic": deterministic or None,
+    }
+    settings = _settings(config, given, set_)
+    _print(_run(lambda r: job(settings, run=run, reporter=r), loop), show.trained, json)
+
+
+@app.command(name="eval")
+def evaluate(
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", help="Agents to measure; give it several times to compare."),
+    ] = None,
+    config: ConfigFile = None,
+    env: EnvName = None,
+    tasks: TasksFile = None,
+    count: Annotated[int | None, typer.Option(help="Held-out tasks (eval.tasks).")] = None,
+    samples: Annotated[int | None, typer.Option(help="Dialogues per task (eval.samples).")] = None,
+    seed: Seed = None,
+    deterministic: Deterministic = False,
+    run: RunFolder = None,
+    loop: Loop = "asyncio",
+    json: Json = False,
+    set_: Overrides = None,
+) -> None:
+    """Measure agents on the same held-out tasks, as fractions of the expert, with intervals.
+
+    Example: duologue eval --model scripted:random-topic --model local:runs/NAME/models/trained
+    """
+    from .jobs._evaluate import evaluate_agents as job
+
+    given = {
+        "env.name": env,
+        "env.tasks": tasks,
+        "eval.tasks": count,
+        "eval.samples": samples,
+        "seed": seed,
+        "deterministic": deterministic or None,
+    }
+    settings = _settings(config, given, set_)
+    specs = model or [settings.model.spec]
+    _print(_run(lambda r: job(settings, specs, run=run, reporter=r), loop), show.scores, json)
+
+
+@app.command()
+def demo(
+    seed: Annotated[int, typer.Option(help="The root of all randomness.")] = 0,
+    cold_start: Annotated[
+        bool, typer.Option(help="Without it, training starts from random weights.")
+    ] = True,
+    deterministic: Deterministic = False,
+    run: RunFolder = None,
+    loop: Loop = "asyncio",
+    json: Json = False,
+    set_: Overrides = None,
+) -> None:
+    """From a task to a better policy in a few minutes: make, cold-start, train, compare, report."""
+    from .config import override_tree
+    from .jobs._demo import demo as job
+    from .jobs._demo import demo_config
+
+    tree: dict[str, Any] = {"seed": seed, "deterministic": deterministic}
+    if not cold_start:
+        tree["coldstart"] = {"steps": 0}
+    settings = demo_config(override_tree(tree, set_ or ()))
+    _print(_run(lambda r: job(settings, run=run, reporter=r), loop), show.demo, json)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="The run directory.")], json: Json = False
+) -> None:
+    """Write a run's one-file HTML report."""
+    from .jobs._report import make_report
+
+    _print(make_report(run), lambda made: made.report, json)
+
+
+@env_app.command("list")
+def env_list(json: Json = False) -> None:
+    """The environments that are installed."""
+    from .envs import find, names
+
+    _print([{"name": n, "summary": find(n).summary} for n in names()], show.environments, json)
+
+
+@env_app.command("show")
+def env_show(name: str, json: Json = False) -> None:
+    """One environment: its options, its scripted agents, and a task of its own."""
+    from .envs import find
+
+    _print(show.describe_environment(find(name)), show.environment, json)
+
+
+@model_app.command("init")
+def model_init(
+    path: Annotated[Path, typer.Argument(help="The folder to make.")],
+    config: ConfigFile = None,
+    env: EnvName = None,
+    seed: Seed = None,
+    loop: Loop = "asyncio",
+    json: Json = False,
+    set_: Overrides = None,
+) -> None:
+    """Make a tiny Qwen3 with random weights and a tokenizer that knows the environment's words.
+
+    Example: duologue model init tiny --env intention -s tiny.layers=4
+    """
+    from .jobs._model import make_model as job
+
+    settings = _settings(config, {"env.name": env, "seed": seed}, set_)
+    _print(_run(lambda r: job(settings, path, reporter=r), loop), show.made_model, json)
+
+
+def main() -> None:
+    """Run the command line; what went wrong is one line on stderr and an exit code."""
+    try:
+        app()
+    except UsageError as error:
+        _fail(str(error), 2)
+    except DuologueError as error:
+        _fail(str(error), 1)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+
+
+def _settings(path: Path | None, given: dict[str, Any], overrides: list[str] | None) -> Config:
+    """Settings from the file, the named options, then `--set`; the last word counts."""
+    named = {key: value for key, value in given.items() if value is not None}
+    return load_config(path, named, overrides or ())
+
+
+def _run(job: Callable[[Reporter], Awaitable[R]], loop: str) -> R:
+    if loop not in ("asyncio", "trio"):
+        raise UsageError(f"--loop is {loop!r}; it is 'asyncio' or 'trio'")
+    fast = loop == "asyncio" and find_spec("uvloop") is not None
+
+    async def work() -> R:
+        with open_reporter() as reporter:
+            return await job(reporter)
+
+    with relaxed_collector():
+        return anyio.run(work, backend=loop, backend_options={"use_uvloop": True} if fast else {})
+
+
+def _print(result: R, as_text: Callable[[R], str], json: bool) -> None:
+    if json:
+        print(msgspec.json.encode(result).decode())
+    else:
+        print(as_text(result))
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"duologue: {message}", file=sys.stderr)
+    raise SystemExit(code)

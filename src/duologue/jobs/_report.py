@@ -1,0 +1,125 @@
+"""`duologue report`: what a run directory holds, as one HTML page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from ..engine import Reader, Trajectory, UsageError, open_reader
+from ..report import Headline, Interval, Level, Report, ScoreRow, ScoreTable, write
+
+SCORES = "scores"
+"""The metrics line that holds a score sheet."""
+
+PAIRS = 4
+"""Tasks whose dialogues are shown before and after."""
+
+_RENAMED = {"clip_low": "clip_fraction_low", "clip_high": "clip_fraction_high"}
+
+
+class ReportMade(Struct, frozen=True, kw_only=True):
+    """Where the page is."""
+
+    run: str
+    report: str
+
+
+def make_report(run: Path) -> ReportMade:
+    """Write `RUN/report.html` from the run's store, also while the run goes on."""
+    if not run.is_dir():
+        raise UsageError(f"there is no run directory {run}")
+    with open_reader(run / "run.db") as reader:
+        page = write(build(reader), run / "report.html")
+    return ReportMade(run=str(run), report=str(page))
+
+
+def build(reader: Reader) -> Report:
+    """The page's data."""
+    name, config, facts = reader.run()
+    sheets = reader.metrics(SCORES)
+    sheet = sheets[-1] if sheets else None
+    phases = reader.phases()
+    before, after = _samples(reader, phases)
+    curves = [{_RENAMED.get(k, k): v for k, v in row.items()} for row in reader.metrics("train")]
+    main = "train" if "train" in phases else phases[0] if phases else None
+    return Report(
+        title=f"Run {name}",
+        subtitle=facts.get("command", ""),
+        facts=[*facts.items(), ("trajectories", f"{reader.count():,}")],
+        headlines=_headlines(sheet) if sheet else [],
+        table=_table(sheet) if sheet else None,
+        curves=curves,
+        levels=_levels(sheet) if sheet and curves else [],
+        cold_start=reader.metrics("coldstart"),
+        fates=reader.fates(main),
+        ends=reader.ends(main),
+        before=before,
+        after=after,
+        before_label="Cold start",
+        after_label="Trained",
+        config=config,
+    )
+
+
+def _samples(reader: Reader, phases: list[str]) -> tuple[list[Trajectory], list[Trajectory]]:
+    def first(phase: str) -> list[Trajectory]:
+        if phase not in phases:
+            return []
+        stored = reader.trajectories(phase)
+        return [s.trajectory for _, s in zip(range(PAIRS), stored, strict=False)]
+
+    after = first("eval/trained")
+    before = first("eval/cold-start")
+    return (before, after) if before or after or not phases else ([], first(phases[0]))
+
+
+def _table(sheet: Mapping[str, Any]) -> ScoreTable:
+    rows = [
+        ScoreRow(
+            name=score["agent"],
+            reward=_interval(score["reward"]),
+            fraction=_interval(score["fraction"]) if score["fraction"] else None,
+            turns=score["turns"],
+            n=score["dialogues"],
+            emphasis=score["agent"] == "trained",
+        )
+        for score in sheet["scores"]
+    ]
+    note = (
+        f"{sheet['tasks']} held-out tasks, {sheet['samples']} dialogue(s) each; "
+        "95 % bootstrap intervals over tasks."
+    )
+    return ScoreTable(rows=rows, note=note)
+
+
+def _levels(sheet: Mapping[str, Any]) -> list[Level]:
+    shown = ("expert", "random-topic", "cold-start")
+    means = {score["agent"]: score["reward"]["mean"] for score in sheet["scores"]}
+    return [Level(name, means[name]) for name in shown if name in means]
+
+
+def _headlines(sheet: Mapping[str, Any]) -> list[Headline]:
+    fractions = {s["agent"]: s["fraction"]["mean"] for s in sheet["scores"] if s["fraction"]}
+    lines: list[Headline] = []
+    if "trained" in fractions:
+        cold = fractions.get("cold-start")
+        note = "" if cold is None else f"cold start: {cold:.0%}"
+        lines.append(Headline("of the expert's reward", f"{fractions['trained']:.0%}", note))
+        if cold:
+            lines.append(Headline("times the cold start", f"{fractions['trained'] / cold:.2f}"))
+    return lines
+
+
+def _interval(data: Mapping[str, float]) -> Interval:
+    return Interval(*(data.get(key, math.nan) for key in ("mean", "low", "high")))
+
+
+def sheet_as_metrics(sheet: Struct) -> dict[str, Any]:
+    """A score sheet as a metrics line."""
+    values: dict[str, Any] = msgspec.to_builtins(sheet)
+    return values

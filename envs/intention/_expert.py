@@ -74,12 +74,20 @@ def fixed_order(task: Task, rng: Random) -> Script:
 
 def weather(task: Task, rng: Random) -> Script:
     """A probe: makes small talk, which is about no task and must earn nothing."""
-    return lambda _: Action("action", rng.choice(_WEATHER))
+
+    def script(messages: Sequence[Message]) -> Action:
+        return Action("action", rng.choice(_WEATHER))
+
+    return script
 
 
 def silent(task: Task, rng: Random) -> Script:
     """A probe: leaves at once."""
-    return lambda _: Action("finish", "")
+
+    def script(messages: Sequence[Message]) -> Action:
+        return Action("finish", "")
+
+    return script
 
 
 def _asker(wanted: Wish, rng: Random, choose: Callable[[set[str]], str | None]) -> Script:

@@ -15,12 +15,12 @@ from math import log
 
 from msgspec import Struct
 
-from ._words import Term, is_small_talk, terms, words
+from ._words import Term, is_small_talk, mentions_weather, terms, words
 
 
 class Subject(Struct, frozen=True, gc=False):
     """Something a question can be about: what it is called, how one would ask for it, and what
-    could be answered. `remote` subjects are outside this task: heard when nothing nearer is."""
+    could be answered. A `remote` subject is outside this task: known by its very name only."""
 
     name: str
     inquiry: str = ""
@@ -39,15 +39,17 @@ class Heard(Struct, frozen=True, gc=False):
 _NAME, _INQUIRY, _ANSWER = 1.0, 0.7, 0.5
 _FAMILY = 0.75  # a word's family is less sure than the word
 _TOLD = 0.35  # a word of the opening line names the task, not one of its subjects
-_REMOTE = 0.5
 _UNKNOWN = 0.7  # how much a word that points nowhere dilutes a question
 
 _ENOUGH = 0.3  # the share of a question that its subject must explain
 _LEAST = 0.42  # and the evidence that must stand behind it
-_SECOND = 0.4  # a second subject must be called by its name
-_WHOLE = 0.5  # and by that much of it
+_SECOND = 0.5  # the evidence for a second subject, from what the first leaves unexplained,
+_WHOLE = 0.5  # and how much of its name must be said
 
 NOTHING = Heard()
+
+Evidence = dict[int, float]
+"""How strongly something points to each subject."""
 
 
 class Matcher:
@@ -55,22 +57,15 @@ class Matcher:
 
     def __init__(self, subjects: Sequence[Subject], opening: str = "") -> None:
         self._opening = frozenset(t.stem for t in terms(words(opening)) if t.stem)
-        self._near = [_REMOTE if subject.remote else 1.0 for subject in subjects]
         self._names = [self._weights(terms(words(subject.name))) for subject in subjects]
-        strengths = [_strengths(subject) for subject in subjects]
-        everywhere = Counter(feature for known in strengths for feature in known)
-        nearby = Counter(
-            feature
-            for subject, known in zip(subjects, strengths, strict=True)
-            for feature in known
-            if not subject.remote
-        )
+        known = [_known_by(subject) for subject in subjects]
+        spread = Counter(feature for features in known for feature in features)
+        self._weather = {i for i, subject in enumerate(subjects) if _mentions_weather(subject)}
         self._points: dict[str, list[tuple[int, float]]] = {}
-        for i, known in enumerate(strengths):
-            spread = everywhere if subjects[i].remote else nearby
-            for feature, strength in known.items():
+        for i, features in enumerate(known):
+            for feature, strength in features.items():
                 rare = 1.0 / (1.0 + log(spread[feature]))
-                self._points.setdefault(feature, []).append((i, strength * rare * self._near[i]))
+                self._points.setdefault(feature, []).append((i, strength * rare))
 
     def hear(self, question: str) -> Heard:
         """What `question` is about. Any text is fine, and only its first part is heard."""
@@ -78,22 +73,29 @@ class Matcher:
         if is_small_talk(spoken):
             return NOTHING
         said = self._weights(terms(spoken))
-        evidence = [(term, self._evidence(term, weight)) for term, weight in said.items()]
-        first, score = _best(found for _, found in evidence)
-        if first < 0:
+        evidence = {term: self._evidence(term, weight) for term, weight in said.items()}
+        total = _sum(evidence.values())
+        if mentions_weather(spoken):
+            # The weather is a subject of its own: with "in your area" it is not the area.
+            total = {i: strength for i, strength in total.items() if i in self._weather}
+        if not total:
             return Heard(related=any(term.stem in self._opening for term in said))
-        burden = sum(said[t] * (1.0 if found else _UNKNOWN) for t, found in evidence)
-        enough = max(_LEAST, _ENOUGH * burden) * self._near[first]
-        if score < enough and not self._called(first, said):
+        first = max(total, key=lambda i: (total[i], -i))
+        burden = sum(w if evidence[term] else w * _UNKNOWN for term, w in said.items())
+        if total[first] < max(_LEAST, _ENOUGH * burden) and not self._called(first, said):
             return NOTHING  # the user may well want it, so "no preference" would be a lie
-        rest = {term: found for term, found in evidence if first not in found}
-        second, more = _best(
-            found for term, found in rest.items() if term.stem not in self._opening
-        )
-        if second >= 0 and more >= _SECOND * self._near[second]:
-            if self._share(second, rest) >= _WHOLE:
-                return Heard(subjects=(first, second), related=True)
-        return Heard(subjects=(first,), related=True)
+        return Heard(subjects=(first, *self._second(first, evidence)), related=True)
+
+    def _second(self, first: int, evidence: dict[Term, Evidence]) -> list[int]:
+        """Another subject that the question names apart from the first, if there is one."""
+        rest = {
+            term: found
+            for term, found in evidence.items()
+            if found and found.get(first, 0.0) < 0.6 * max(found.values())
+        }
+        apart = _sum(found for term, found in rest.items() if term.stem not in self._opening)
+        named = [i for i, strength in apart.items() if i != first and strength >= _SECOND]
+        return [i for i in named if self._share(i, rest) >= _WHOLE][:1]
 
     def _weights(self, said: list[Term]) -> dict[Term, float]:
         return {t: t.weight * (_TOLD if t.stem in self._opening else 1.0) for t in said}
@@ -110,9 +112,8 @@ class Matcher:
         heard = sum(w for t, w in name.items() if t.stem in stems or t.family in families)
         return heard / (sum(name.values()) or 1.0)
 
-    def _evidence(self, term: Term, weight: float) -> dict[int, float]:
-        """How strongly one word points to each subject."""
-        found: dict[int, float] = {}
+    def _evidence(self, term: Term, weight: float) -> Evidence:
+        found: Evidence = {}
         if term.family:
             for i, strength in self._points.get("@" + term.family, ()):
                 found[i] = strength * _FAMILY * weight
@@ -122,8 +123,10 @@ class Matcher:
         return found
 
 
-def _strengths(subject: Subject) -> dict[str, float]:
+def _known_by(subject: Subject) -> dict[str, float]:
     """By which words and families a subject is known, and how surely."""
+    if subject.remote:
+        return {term.stem: _NAME for term in terms(words(subject.name))}
     known: dict[str, float] = {}
     texts = [(subject.name, _NAME), (subject.inquiry, _INQUIRY)]
     for text, strength in texts + [(answer, _ANSWER) for answer in subject.answers]:
@@ -134,13 +137,14 @@ def _strengths(subject: Subject) -> dict[str, float]:
     return known
 
 
-def _best(evidence: Iterable[dict[int, float]]) -> tuple[int, float]:
-    """The subject with the most evidence, the earliest of equals; (-1, 0) without any."""
-    total: dict[int, float] = {}
+def _mentions_weather(subject: Subject) -> bool:
+    texts = (subject.name, subject.inquiry, *subject.answers)
+    return any(mentions_weather(words(text)) for text in texts)
+
+
+def _sum(evidence: Iterable[Evidence]) -> Evidence:
+    total: Evidence = {}
     for found in evidence:
         for i, strength in found.items():
             total[i] = total.get(i, 0.0) + strength
-    if not total:
-        return -1, 0.0
-    first = max(total, key=lambda i: (total[i], -i))
-    return first, total[first]
+    return total

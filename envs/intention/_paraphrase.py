@@ -80,7 +80,10 @@ _RATHER = {
     "use": "usage",
     "website": "site",
 }
-_DROP = frozenset("a an any desired needed of particular preferred required s specific the user".split())
+_DROP = {
+    *("a", "an", "any", "of", "s", "the"),
+    *("desired", "needed", "particular", "preferred", "required", "specific", "user"),
+}
 _WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*[+#]*")
 _JOINT = re.compile(r"\s+(?:of|for|about|in|on)\s+", re.IGNORECASE)
 
@@ -132,11 +135,15 @@ class Paraphraser:
 def paraphrase(description: str) -> str:
     """The same thing in other words and another order: "the house dimensions" for
     "Size of the home"."""
-    head, *tail = _JOINT.split(description, maxsplit=1)
-    said = [_reworded(part) for part in (*tail, head)]
+    joint = _JOINT.search(description)
+    parts = [description]
+    if joint:
+        parts = [description[joint.end() :], description[: joint.start()]]
+    said = [_reworded(part) for part in parts]
     return "the " + (" ".join(part for part in said if part) or "usual preference")
 
 
 def _reworded(text: str) -> str:
-    words = (w.lower().removesuffix("'s") for w in _WORD.findall(text))
+    found: list[str] = _WORD.findall(text)
+    words = [word.lower().removesuffix("'s") for word in found]
     return " ".join(_RATHER.get(w, w) for w in words if w not in _DROP)

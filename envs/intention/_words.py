@@ -28,8 +28,13 @@ class Term(Struct, frozen=True, gc=False):
 
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)?[+#]*")
 
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
 # Words that carry a question and not its subject.
-_SILENT = frozenset(
+_SILENT = _set(
     """
     a about above according after again ahead all also am among an and any anything are aren't as
     ask asking at be because been before being both but by can can't could couldn't d did didn't
@@ -38,34 +43,33 @@ _SILENT = frozenset(
     here hers hey hi him his i i'd i'll i'm i've if in into is isn't it it's its just know let let's
     like ll look looking m make makes may maybe me mean might mind more most much must my need needed
     no nor not now of off ok okay on one ones only or other our out over own perhaps please
-    possible quite re really s same say see settle shall she should so some something sort sorry
+    possible quite re really s same say see settle shall she should so some something sorry
     still such sure t take tell than thank thanks that that's the their them then there there's
     these they thing think this those though thus to too try up us use used using very via want
     wanted wants was we we'd we'll we're well were what what's when where which while who whose
     whom why will wish with within without won't would wouldn't yes yet you you'd you'll you're
     you've your yours
-    """.split()
+    """
 )
 
 # Words that ask for a choice without saying of what.
-_FAINT = frozenset(
+_FAINT = _set(
     """
-    additional answer aspect available basic certain choose choice consider consideration
-    constraint currently current
-    describe description desired detail details determine exact exactly expect favorite favourite
-    find focus general generally good idea important include
-    inform information intend intended interest interested involve item kind main matter mode
-    nature name necessary needs new option particular particularly personal plan prefer preference preferred
-    primary provide question regarding relate related require required requirement restrict
-    restriction select selection set share special specific specifically specification specify
-    specified suggest suggestion suitable task today tomorrow tonight type types usual usually user variety various way
-    work would
-    """.split()
+    additional answer aspect available basic certain choice choose consider consideration
+    constraint current currently describe description desired detail details determine exact
+    exactly expect favorite favourite find focus general generally good idea important include
+    inform information intend intended interest interested involve item kind main matter mode name
+    nature necessary needs new option particular particularly personal plan prefer preference
+    preferred primary provide question regarding relate related require required requirement
+    restrict restriction select selection set share special specific specifically specification
+    specified specify suggest suggestion suitable task today tomorrow tonight type types user
+    usual usually variety various way work would
+    """
 )
 
 # Families of meaning: any word of a line may stand for any other word of it.
 _FAMILIES = """
-    kind: type kind sort variety
+    kind: type kind variety
     money: budget cost price pricing expense expensive spend spending afford affordable cheap
         pay payment fee fund money dollar financial
     free: free paid subscription
@@ -76,7 +80,7 @@ _FAMILIES = """
     lasting: duration length long minutes weeks
     often: frequency often regularly interval daily weekly
     where: location place city town country region area address venue destination spot state
-        neighborhood neighbourhood geographic geographical geography locale
+        neighborhood neighbourhood geographic geographical geography locale path
     people: guest people person attendee participant audience reader viewer recipient group party
         member crowd
     child: child children kid toddler
@@ -105,7 +109,7 @@ _FAMILIES = """
     home: home house apartment flat residence
     job: job career profession occupation industry field
     firm: company business organization organisation brand maker manufacturer
-    climate: climate weather season
+    climate: climate season
     illness: health medical condition illness injury injuries disease
     limit: limitation limit restriction constraint
     rule: criterion criteria standard measure metric yardstick
@@ -172,15 +176,17 @@ _CUES = {
 }
 _LONE_CUES = {"when": "when", "where": "where", "who": "people", "whom": "people", "why": "purpose"}
 # A lone cue asks at the head of a question or after one of these; elsewhere it only joins clauses.
-_HEADS = frozenset("and or but so from to by for with about exactly".split())
+_HEADS = _set("and or but so from to by for with about exactly")
 _CUE = 0.85
 _FAINTLY = 0.2
 
-_WEATHER = frozenset("weather rain raining rainy sun sunny snow snowing snowy forecast".split())
-_HERE_AND_NOW = frozenset(
-    "outside today tonight now right moment currently there day place be going nice good bad hot "
-    "cold warm wet dry cloudy windy temperature tomorrow morning lovely where".split()
+_WEATHER = _set("weather rain raining rainy sun sunny snow snowing snowy forecast")
+_IDLE = _WEATHER | _set(
+    "outside today tonight tomorrow now right moment morning week weekend current currently where "
+    "going nice good bad hot cold warm wet dry cloudy windy lovely temperature how how's day area "
+    "city town region place local near around live condition conditions"
 )
+_IDLE_OPENINGS = frozenset({("how", "is"), ("is", "it"), ("is", "the"), ("will", "it")})
 
 
 def words(text: str) -> list[str]:
@@ -188,15 +194,23 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text[:HEARD_CHARS].casefold().replace("\u2019", "'"))
 
 
-def is_small_talk(spoken: list[str]) -> bool:
-    """Whether the words are only about the weather.
+def mentions_weather(spoken: list[str]) -> bool:
+    return not _WEATHER.isdisjoint(spoken)
 
-    "What is the weather like today?" is what strangers say, whatever the task is about. Who means
-    the task says more: the expected conditions, the source of the data, the city.
+
+def is_small_talk(spoken: list[str]) -> bool:
+    """Whether the words only chat about the weather, here and now.
+
+    "What is the weather like in your city today?" is what strangers say, whatever the task is
+    about. Who means the task says more: the conditions expected, the source of the data.
     """
-    if _WEATHER.isdisjoint(spoken):
+    if not mentions_weather(spoken):
         return False
-    return all(w in _WEATHER or w in _HERE_AND_NOW or w in _SILENT or w == "how" for w in spoken)
+    if not all(word in _IDLE or word in _SILENT for word in spoken):
+        return False
+    # "Which city is the weather for?" is made of the same words and yet is no chat.
+    chatty = tuple(spoken[:2]) in _IDLE_OPENINGS or spoken[0] == "how's" or "like" in spoken
+    return chatty or not any(_FAMILY_OF.get(stem(word)) == "where" for word in spoken)
 
 
 def terms(spoken: list[str]) -> list[Term]:
@@ -300,3 +314,8 @@ def _families() -> dict[str, str]:
 
 
 _FAMILY_OF = _families()
+
+
+def family_of(word: str) -> str:
+    """The family of meaning that a word belongs to; "" for none."""
+    return _FAMILY_OF.get(stem(word), "")

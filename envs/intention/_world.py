@@ -11,6 +11,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from ._matcher import Matcher, Subject
+from ._words import family_of
 
 
 class Domain(Struct, frozen=True):
@@ -100,7 +101,7 @@ _TOPICS: dict[str, tuple[str, str]] = {
     "rooms": ("How many bedrooms?", "one two three"),
     "screen": ("How big a display?", "small middle large"),
     "size": ("How big should it be?", "small middle large"),
-    "subject": ("What do you want to learn?", "math music history"),
+    "subject": ("What do you want to learn?", "math physics history"),
     "system": ("Which operating system?", "linux windows mac"),
     "teacher": ("Who should teach you?", "strict kind young"),
     "theme": ("Which motto?", "retro disco jungle"),
@@ -127,7 +128,9 @@ def world(domain: str) -> World:
     near = DOMAINS[domain].topics
     # The topics of other domains are understood too, by name. Otherwise naming one topic of
     # every domain would be a question about one topic, and pay without reading the opening.
-    far = tuple(t for t in VALUES if t not in near)
+    # But who says "food" to a restaurant's guest means the cuisine: that is no topic apart.
+    said = {family_of(topic) for topic in near} - {""}
+    far = tuple(t for t in VALUES if t not in near and family_of(t) not in said)
     subjects = [Subject(t, INQUIRIES[t], VALUES[t]) for t in near]
     subjects += [Subject(t, remote=True) for t in far]
     return World(near + far, Matcher(subjects))

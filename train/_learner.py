@@ -15,9 +15,10 @@ from pathlib import Path
 import msgspec
 import torch
 
-from ..agents.models._folder import load_model, save_folder, save_weights
+from ..agents.models._folder import load_model, save_weights
 from ..agents.models._qwen3 import Qwen3
 from ..engine import End, Trajectory
+from ._checkpoint import save_folder
 from ._packing import Pack, make_sample, pack
 from ._step import make_optimizer, policy_step, supervised_step
 from ._wire import (

@@ -50,10 +50,10 @@ def coverage_reward(importances: Iterable[str]) -> float:
 class Intention:
     """One dialogue: the agent asks, the user answers, newly covered details earn reward."""
 
-    def __init__(self, wish: Wish, seed: Seed, *, instructions: bool) -> None:
-        self._opening = wish.task
+    def __init__(self, wanted: Wish, seed: Seed, *, instructions: bool) -> None:
+        self._opening = wanted.task
         self._instructions = instructions
-        self._user = User(wish, seed)
+        self._user = User(wanted, seed)
 
     def prompt(self) -> Sequence[Message]:
         opening = Message("user", self._opening)

@@ -48,20 +48,20 @@ class User:
     everything at once is the best an agent can do, and it learns nothing else.
     """
 
-    def __init__(self, wish: Wish, seed: Seed) -> None:
+    def __init__(self, wanted: Wish, seed: Seed) -> None:
         self._seed = seed
         self._rng = (seed / "phrases").random()
         self._told: set[int] = set()
-        if wish.domain:
-            here = world(wish.domain)
+        if wanted.domain:
+            here = world(wanted.domain)
             place = {topic: i for i, topic in enumerate(here.topics)}
             self._matcher, self._topics, self._phrases = here.matcher, here.topics, _NAMED
-            self._missing = {place[d.description]: d for d in wish.missing_details}
-            self._told.update(place[topic] for topic, _ in wish.shown)
+            self._missing = {place[d.description]: d for d in wanted.missing_details}
+            self._told.update(place[topic] for topic, _ in wanted.shown)
         else:
-            self._matcher = _matcher(wish.task, wish.missing_details)
+            self._matcher = _matcher(wanted.task, wanted.missing_details)
             self._topics, self._phrases = (), _UNNAMED
-            self._missing = dict(enumerate(wish.missing_details))
+            self._missing = dict(enumerate(wanted.missing_details))
 
     @property
     def satisfied(self) -> bool:

@@ -46,6 +46,11 @@ class Qwen3Config:
     def from_hf(cls, config: Mapping[str, Any]) -> Qwen3Config:
         """Read a decoded config.json; raises `UsageError` for what this model does not compute."""
         _refuse_unsupported(config)
+        missing = [name for name in _NEEDED if name not in config]
+        if missing:
+            raise UsageError(
+                f"config.json lacks {', '.join(missing)}; is it that of a Qwen3 model?"
+            )
         heads, hidden = config["num_attention_heads"], config["hidden_size"]
         return cls(
             vocab=config["vocab_size"],
@@ -87,6 +92,15 @@ class Qwen3Config:
             "attention_dropout": 0.0,
             "use_sliding_window": False,
         }
+
+
+_NEEDED = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+)
 
 
 def _rope(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ trio. Everything above this module is loop-agnostic.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections import deque
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
@@ -15,13 +14,16 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from anyio.lowlevel import checkpoint as checkpoint
 
 if TYPE_CHECKING:
+    import asyncio
+
     import trio
 
 T = TypeVar("T")
 
 
 def _running_trio() -> bool:
-    # Where trio runs it has been imported; asking sys.modules keeps it out of everyone else's.
+    # Where a loop runs it has been imported; asking sys.modules keeps trio, and the 50 ms that
+    # importing asyncio takes, out of everyone else's process.
     trio = sys.modules.get("trio")
     return trio is not None and trio.lowlevel.in_trio_task()
 
@@ -36,7 +38,9 @@ class _AsyncioParked:
     __slots__ = ("future",)
 
     def __init__(self) -> None:
-        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.future: asyncio.Future[None] = (
+            sys.modules["asyncio"].get_running_loop().create_future()
+        )
 
     def wake(self) -> bool:
         if self.future.done():

@@ -1,0 +1,64 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+#
+#   make demo                the main job on its embedded defaults (SEED=1, SFT=0)
+#   make test                the tests
+#   make check               types, lint, packaging: what CI runs after the tests
+#   TORCH_INDEX=URL          an index that has the CPU build of torch for your platform
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH_INDEX ?=
+SEED ?= 0
+SFT ?= 1
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SOURCES := engine agents envs train src tests benchmarks
+
+.PHONY: demo test check lint types package coverage docs smoke bars clean
+
+demo: $(STAMP)
+	$(BIN)/duologue demo --seed $(SEED) $(if $(filter 0,$(SFT)),--no-cold-start)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -q
+
+check: lint types package
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy -p duologue
+	$(BIN)/mypy tests benchmarks
+	$(BIN)/pyright
+
+package: $(STAMP)
+	VENV_BIN=$(CURDIR)/$(BIN) .ci/package
+
+coverage: $(STAMP)
+	$(BIN)/coverage run --branch --source-pkgs=duologue.engine -m pytest -q tests/engine
+	$(BIN)/coverage report --fail-under=95
+
+docs: $(STAMP)
+	$(BIN)/python tests/docs_check.py
+
+smoke: $(STAMP)
+	$(BIN)/python benchmarks/import_time.py --quick
+	$(BIN)/python benchmarks/engine.py --quick
+	$(BIN)/python benchmarks/overlap.py --quick
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Duologue needs Python 3.11 or newer; try: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
+		--constraint constraints.txt --editable '.[train,data,fast,dev]'
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+bars: $(STAMP)
+	$(BIN)/python benchmarks/demo.py

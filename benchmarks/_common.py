@@ -1,0 +1,34 @@
+"""What every benchmark prints beside its numbers."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+
+def machine() -> dict[str, str]:
+    """Machine and versions."""
+    facts = {
+        "machine": f"{platform.system()} {platform.machine()} {_processor()}, "
+        f"{os.cpu_count()} cores",
+        "python": sys.version.split()[0],
+    }
+    for name in ("anyio", "trio", "msgspec", "uvloop", "torch"):
+        try:
+            facts[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return facts
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor()

@@ -47,6 +47,8 @@ def write_call(action: Action) -> str:
     """The text of a call, spaced as `json.dumps` does: what models of this family are shown."""
     choice = json.dumps(action.choice, ensure_ascii=False)
     content = json.dumps(action.content, ensure_ascii=False)
+    # A closing tag in what is said would end the call in its middle.
+    content = content.replace("</tool_call>", "\\u003c/tool_call>")
     return (
         f'<tool_call>\n{{"name": "{TOOL}", "arguments": '
         f'{{"choice": {choice}, "content": {content}}}}}\n</tool_call>'

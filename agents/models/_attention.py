@@ -45,12 +45,16 @@ class PackedAttention:
         del layer
         if _VARLEN is not None and q_NHD.is_cuda and q_NHD.dtype in _FLASH_DTYPES:
             return _VARLEN(q_NHD, k_NKD, v_NKD, self._ends_B1, self._longest)
-        q_BSHD, k_BSKD, v_BSKD = self._pad(q_NHD), self._pad(k_NKD), self._pad(v_NKD)
+        if q_NHD.is_cuda:
+            # CUDA's kernels for float32 do not group heads, and what torch falls back to holds
+            # every score of every pair of tokens.
+            k_NKD, v_NKD = _spread(k_NKD, q_NHD.shape[1]), _spread(v_NKD, q_NHD.shape[1])
         o_BHSD = F.scaled_dot_product_attention(
-            q_BSHD.transpose(1, 2),
-            spread_heads(k_BSKD.transpose(1, 2), q_NHD.shape[1]),
-            spread_heads(v_BSKD.transpose(1, 2), q_NHD.shape[1]),
+            self._pad(q_NHD).transpose(1, 2),
+            self._pad(k_NKD).transpose(1, 2),
+            self._pad(v_NKD).transpose(1, 2),
             is_causal=True,
+            enable_gqa=True,
         )
         o_NHD = o_BHSD.transpose(1, 2).flatten(0, 1)
         return o_NHD if self._even else o_NHD.index_select(0, self._places_N)
@@ -64,16 +68,9 @@ class PackedAttention:
         return padded.index_copy(0, self._places_N, x_N).view(*shape, *x_N.shape[1:])
 
 
-def spread_heads(x_BKTD: Tensor, heads: int) -> Tensor:
-    """Keys or values x_BKTD as x_BHTD, each shared by its group of `heads`/K query heads.
-
-    With one key/value head this is a view; else a copy, which costs less than the fallback that
-    `enable_gqa` takes on the CPU.
-    """
-    batch, kv_heads, length, size = x_BKTD.shape
-    if kv_heads == 1:
-        return x_BKTD.expand(batch, heads, length, size)
-    return x_BKTD.repeat_interleave(heads // kv_heads, 1) if kv_heads != heads else x_BKTD
+def _spread(x_NKD: Tensor, heads: int) -> Tensor:
+    """Keys or values as x_NHD, repeated for each query head that shares them."""
+    return x_NKD.repeat_interleave(heads // x_NKD.shape[1], 1)
 
 
 _FLASH_DTYPES = (torch.bfloat16, torch.float16)
@@ -106,8 +103,7 @@ def _find_varlen() -> _Varlen | None:
 
     def varlen(q: Tensor, k: Tensor, v: Tensor, ends: Tensor, longest: int) -> Tensor:
         if not groups:
-            share = q.shape[1] // k.shape[1]
-            k, v = k.repeat_interleave(share, 1), v.repeat_interleave(share, 1)
+            k, v = _spread(k, q.shape[1]), _spread(v, q.shape[1])
         return cast(Tensor, attend(q, k, v, ends, ends, longest, longest, **causal))
 
     return varlen

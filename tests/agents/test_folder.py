@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save_file
+from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 from tokenizers import Tokenizer
 
 from duologue.agents.models import _folder
@@ -28,6 +29,11 @@ torch.set_num_threads(1)
 
 HEAD = '<tool_call>\n{"name": "interact_with_env", "arguments": {"choice": "action", "content": "'
 TAIL = '"}}\n</tool_call>'
+
+
+def peer(name: str) -> Any:
+    """A class of transformers, which is only partly typed."""
+    return getattr(import_module("transformers"), name)
 
 
 def dialogue(topic: str) -> str:
@@ -53,9 +59,7 @@ def tokenizer() -> Tokenizer:
 
 
 def test_a_fresh_model_is_one_that_transformers_loads(folder: Path) -> None:
-    from transformers import AutoModelForCausalLM
-
-    theirs: Any = AutoModelForCausalLM.from_pretrained(folder)
+    theirs = peer("AutoModelForCausalLM").from_pretrained(folder)
     assert type(theirs).__name__ == "Qwen3ForCausalLM"
     assert theirs.dtype == torch.float32
     ours = load_model(folder)
@@ -67,14 +71,15 @@ def test_a_fresh_model_is_one_that_transformers_loads(folder: Path) -> None:
 
 
 def test_its_tokenizer_chats_with_tools_in_transformers(folder: Path) -> None:
-    from transformers import AutoTokenizer
-
-    theirs: Any = AutoTokenizer.from_pretrained(folder)
+    theirs = peer("AutoTokenizer").from_pretrained(folder)
     ours = load_tokenizer(folder)
     for text in [*CORPUS[:2], 'Ünïcode 漢字 \n\n\t 12,5 <|im_end|> ?"}}\n</tool_call>']:
         assert theirs.encode(text) == ours.encode(text).ids
     assert theirs.eos_token == "<|im_end|>" and theirs.pad_token == "<|endoftext|>"
-    tool = {"type": "function", "function": {"name": "interact_with_env", "parameters": {}}}
+    tool: dict[str, Any] = {
+        "type": "function",
+        "function": {"name": "interact_with_env", "parameters": {}},
+    }
     call = {"name": "interact_with_env", "arguments": {"choice": "action", "content": "Hi?"}}
     messages = [
         {"role": "system", "content": "Be kind."},

@@ -43,13 +43,15 @@ def save_other(folder: Path, file: Path, seed: int) -> Qwen3:
     return model
 
 
-def ask(session: str, tokens: Sequence[int], seed: int = 0, **sampling: Any) -> Request:
-    return Request(
-        session=session,
-        seed=seed,
-        tokens=tokens,
-        sampling=Sampling(**{"max_tokens": 8, **sampling}),
-    )
+def ask(
+    session: str,
+    tokens: Sequence[int],
+    seed: int = 0,
+    max_tokens: int = 8,
+    stop: tuple[int, ...] = (),
+) -> Request:
+    sampling = Sampling(max_tokens=max_tokens, stop=stop)
+    return Request(session=session, seed=seed, tokens=tokens, sampling=sampling)
 
 
 def assert_exact(
@@ -71,9 +73,14 @@ class Gate:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, before_step: int) -> None:
         self._step, self._left = Sampler.step, before_step
         self._reached, self._open = Event(), Event()
-        monkeypatch.setattr(Sampler, "step", lambda sampler: self._pass(sampler))
+        gate = self
 
-    def _pass(self, sampler: Sampler) -> Any:
+        def step(sampler: Sampler) -> Any:
+            return gate.pass_through(sampler)
+
+        monkeypatch.setattr(Sampler, "step", step)
+
+    def pass_through(self, sampler: Sampler) -> Any:
         self._left -= 1
         if self._left == 0:
             self._reached.set()
@@ -104,13 +111,6 @@ async def talk(model: LocalModel, session: str, turns: int, pause: Random | None
     return record
 
 
-def test_it_is_a_model_and_a_weight_sink() -> None:
-    def types(local: LocalModel) -> tuple[Model, WeightSink]:
-        return local, local
-
-    assert types
-
-
 @pytest.mark.anyio
 async def test_many_dialogues_share_batches_and_every_token_is_exact(folder: Path) -> None:
     reference = load_model(folder)
@@ -138,7 +138,8 @@ async def test_the_stop_token_is_kept_but_not_spoken(folder: Path) -> None:
     async with open_local(folder, version=4) as model:
         free = await model.generate(ask("s", [1, 2], seed=5))
         stop = free.ids[3]
-        reply = await model.generate(ask("s", [1, 2], seed=5, stop=(299, stop)))
+        model_verb: Model = model
+        reply = await model_verb.generate(ask("s", [1, 2], seed=5, stop=(299, stop)))
     cut = free.ids.index(stop)
     assert reply.ids == free.ids[: cut + 1] and reply.finish == "stop"
     assert free.text.startswith(reply.text) and reply.text != free.text
@@ -170,17 +171,18 @@ async def test_a_cancelled_reply_is_forgotten_and_its_neighbours_go_on(
             assert_exact(reference, [4], await model.generate(ask("n", [4], max_tokens=250)))
 
         tasks.start_soon(neighbour)
-        scope = anyio.CancelScope()
+        scope, gone = anyio.CancelScope(), anyio.Event()
 
         async def cancelled() -> None:
             with scope:
                 await model.generate(ask("s", [1, 2], max_tokens=250))
                 raise AssertionError("it was cancelled")
+            gone.set()
 
         tasks.start_soon(cancelled)
         await gate.reached()
         scope.cancel()
-        await checkpoint()
+        await gone.wait()
         gate.open()
         reply = await model.generate(ask("s", [1, 2, 3], seed=1))
         assert_exact(reference, [1, 2, 3], reply)
@@ -205,7 +207,8 @@ async def test_new_weights_arrive_between_two_tokens(
             tasks.start_soon(dialogue, f"s{i}", [i + 1] * 4)
         await gate.reached()
         async with anyio.create_task_group() as pushing:
-            pushing.start_soon(model.push, 9, str(tmp_path / "w"))
+            sink: WeightSink = model
+            pushing.start_soon(sink.push, 9, str(tmp_path / "w"))
             await checkpoint()
             await checkpoint()
             gate.open()

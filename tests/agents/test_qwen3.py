@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ torch.set_num_threads(1)
 
 
 def tiny(**sizes: Any) -> Qwen3:
-    defaults = {
+    defaults: dict[str, Any] = {
         "vocab": 61,
         "hidden": 32,
         "layers": 2,
@@ -40,6 +41,15 @@ def tiny(**sizes: Any) -> Qwen3:
 def logits(model: Qwen3, ids_N: Tensor, lengths: list[int]) -> Tensor:
     attend = PackedAttention(lengths)
     return model.head(model.hidden(ids_N, attend.positions_N, attend))
+
+
+def backward(loss: Tensor) -> None:
+    cast(Any, loss).backward()  # torch leaves it untyped
+
+
+def pieces(stream: Tensor, lengths: list[int]) -> list[Tensor]:
+    ends = list(accumulate(lengths))
+    return [stream[end - size : end] for end, size in zip(ends, lengths, strict=True)]
 
 
 def peer(**changes: Any) -> Any:
@@ -59,7 +69,7 @@ def peer(**changes: Any) -> Any:
         "initializer_range": 0.2,
         "tie_word_embeddings": True,
     }
-    torch.manual_seed(7)
+    cast(Any, torch).manual_seed(7)
     model: Any = Qwen3ForCausalLM(PeerConfig(**{**sizes, **changes}))
     for name, weight in model.named_parameters():
         if name.endswith("norm.weight"):
@@ -162,16 +172,16 @@ def test_packed_sequences_do_not_see_each_other(lengths: list[int]) -> None:
     ids = torch.randint(61, (sum(lengths),), generator=torch.Generator().manual_seed(len(lengths)))
     with torch.no_grad():
         packed = logits(model, ids, lengths)
-        alone = [logits(model, piece, [len(piece)]) for piece in ids.split(lengths)]
+        alone = [logits(model, piece, [len(piece)]) for piece in pieces(ids, lengths)]
     assert (packed - torch.cat(alone)).abs().max() <= 1e-5
 
 
 def test_packed_attention_has_the_gradients_of_each_sequence_alone() -> None:
     lengths, ids = [5, 2, 9], torch.arange(16)
     packed, alone = tiny(), tiny()
-    logits(packed, ids, lengths).square().sum().backward()
-    for piece in ids.split(lengths):
-        logits(alone, piece, [len(piece)]).square().sum().backward()
+    backward(logits(packed, ids, lengths).square().sum())
+    for piece in pieces(ids, lengths):
+        backward(logits(alone, piece, [len(piece)]).square().sum())
     for one, two in zip(packed.parameters(), alone.parameters(), strict=True):
         assert one.grad is not None and two.grad is not None
         torch.testing.assert_close(one.grad, two.grad, rtol=1e-4, atol=1e-4)
@@ -190,7 +200,7 @@ def test_chunked_log_probs_equal_the_plain_formula(chunk: int, temperature: floa
         hidden = states.clone().requires_grad_()
         model.zero_grad()
         logp, entropy = token_log_probs(model, hidden, targets, temperature, size)
-        (logp * up[0] + entropy * up[1]).sum().backward()
+        backward((logp * up[0] + entropy * up[1]).sum())
         assert hidden.grad is not None and model.lm_head.weight.grad is not None
         results.append((logp, entropy, hidden.grad, model.lm_head.weight.grad.clone()))
     for one, two in zip(*results, strict=True):
@@ -205,5 +215,5 @@ def test_log_probs_are_float32_whatever_the_model() -> None:
         hidden = torch.randn(9, 32, dtype=torch.bfloat16, requires_grad=True)
         logp, entropy = token_log_probs(model, hidden, torch.arange(9), chunk=chunk)
         assert logp.dtype == entropy.dtype == torch.float32
-        logp.sum().backward()
+        backward(logp.sum())
         assert hidden.grad is not None and hidden.grad.dtype == torch.bfloat16

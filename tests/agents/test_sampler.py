@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from random import Random
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from duologue.agents.models import Sampling
 from duologue.agents.models._attention import PackedAttention
@@ -25,10 +27,23 @@ STOP = 7
 
 
 def tiny(seed: int = 0, kv_heads: int = 1) -> Qwen3:
-    sizes = {"vocab": 37, "hidden": 24, "layers": 2, "heads": 4, "head_dim": 8, "intermediate": 32}
-    model = Qwen3(Qwen3Config(**sizes, kv_heads=kv_heads, context=200))
+    config = Qwen3Config(
+        vocab=37,
+        hidden=24,
+        layers=2,
+        heads=4,
+        kv_heads=kv_heads,
+        head_dim=8,
+        intermediate=32,
+        context=200,
+    )
+    model = Qwen3(config)
     initialise(model, seed)
     return model
+
+
+def numbers(tensor: Tensor) -> list[float]:
+    return cast("list[float]", cast(Any, tensor).tolist())  # torch leaves it untyped
 
 
 def run(sampler: Sampler) -> dict[str, Drawn]:
@@ -45,7 +60,7 @@ def full_forward(model: Qwen3, prompt: list[int], ids: list[int]) -> list[float]
     attend = PackedAttention([len(stream)])
     with torch.no_grad():
         hidden = model.hidden(stream, attend.positions_N, attend)[len(prompt) - 1 : -1]
-        return token_log_probs(model, hidden, stream[len(prompt) :])[0].tolist()
+        return numbers(token_log_probs(model, hidden, stream[len(prompt) :])[0])
 
 
 def assert_exact(model: Qwen3, prompt: list[int], drawn: Drawn) -> None:
@@ -231,13 +246,13 @@ def test_draws_follow_the_distribution() -> None:
     logits = torch.tensor([2.0, -1.0, 0.5, -torch.inf, 1.0, -4.0]).expand(4000, -1)
     u = uniforms(np.arange(4000, dtype=np.uint64), np.zeros(4000, dtype=np.int64))
     for heat in (1.0, 2.0):
-        token, logp = draw(logits, torch.from_numpy(u), torch.full((4000,), heat))
+        token, logp = draw(logits, torch.as_tensor(u), torch.full((4000,), heat))
         p = (logits[0] / heat).softmax(-1)
         torch.testing.assert_close(logp, p[token].log())
-        counts = Counter(token.tolist())
+        counts = Counter(numbers(token))
         assert counts[3] == 0
         chi_square = sum(
-            (counts[i] - 4000 * q) ** 2 / (4000 * q) for i, q in enumerate(p.tolist()) if q
+            (counts[i] - 4000 * q) ** 2 / (4000 * q) for i, q in enumerate(numbers(p)) if q
         )
         assert chi_square < 18.5  # p = 0.001 at 4 degrees of freedom
 

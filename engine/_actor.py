@@ -61,12 +61,16 @@ class Actor(Generic[M, R]):
         return ActorStats(mailbox=self._mailbox.stats(), dead_replies=self._dead_replies)
 
     async def _serve(self) -> None:
-        while True:
-            try:
-                message, reply = await self._mailbox.get()
-            except MailboxClosed:
-                return
-            await self._answer(message, reply)
+        try:
+            while True:
+                try:
+                    message, reply = await self._mailbox.get()
+                except MailboxClosed:
+                    return
+                await self._answer(message, reply)
+        finally:
+            # Here, not where the block ends: the block may wait, shielded, for a reply.
+            self._stop()
 
     async def _answer(self, message: M, reply: OneShot[R] | None) -> None:
         try:

@@ -83,13 +83,15 @@ class Mailbox(Generic[T]):
         """Leave a message, waiting while the mailbox is full.
 
         Raises `MailboxClosed` when nobody will read it. If cancelled while waiting, the message
-        was not sent, unless a receiver had made room for it in that very instant.
+        was not sent. (A bare `asyncio.Task.cancel` in the very instant that a receiver has made
+        room comes too late: the message was sent.)
         """
+        self._burst -= 1
+        if self._burst <= 0:
+            # Before the message is in: a put that is cancelled has sent nothing.
+            self._burst = BURST
+            await checkpoint()
         if self.put_nowait(item):
-            self._burst -= 1
-            if self._burst <= 0:
-                self._burst = BURST
-                await checkpoint()
             return
         sender = _Sender(item)
         self._senders.append(sender)

@@ -154,8 +154,9 @@ class OneShot(Generic[T]):
     def _settle(self, value: T | None, error: BaseException | None) -> bool:
         if self._abandoned or self._set:
             return False
+        if self._lot and not self._lot.wake():
+            return False  # its waiter was cancelled, and has not run since to say so
         self._set, self._value, self._error = True, value, error
-        self._lot.wake()
         return True
 
     async def wait(self) -> T:

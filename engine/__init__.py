@@ -30,6 +30,7 @@ from ._errors import UserError as UserError
 from ._errors import one_error as one_error
 from ._health import Lateness as Lateness
 from ._health import open_lateness as open_lateness
+from ._lineage import Lineage as Lineage
 from ._mailbox import Mailbox as Mailbox
 from ._mailbox import MailboxStats as MailboxStats
 from ._messages import Action as Action
@@ -48,9 +49,11 @@ from ._messages import pack_tokens as pack_tokens
 from ._park import Lot as Lot
 from ._park import OneShot as OneShot
 from ._park import checkpoint as checkpoint
+from ._reader import OpenGroup as OpenGroup
 from ._reader import Reader as Reader
 from ._reader import Stored as Stored
 from ._reader import open_reader as open_reader
+from ._rollouts import Carried as Carried
 from ._rollouts import RolloutConfig as RolloutConfig
 from ._rollouts import Rollouts as Rollouts
 from ._rollouts import RolloutStats as RolloutStats

@@ -7,6 +7,7 @@ staleness guarantee: pacing makes old groups rare, the sweep makes them impossib
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -56,10 +57,10 @@ class Buffer:
         self._put += 1
         self._taking.wake()
 
-    async def take(self, count: int, *, oldest: int) -> Taken:
-        """Wait for `count` groups whose every token was sampled by version `oldest` or later.
+    async def take(self, count: int, *, fresh: Callable[[Group], bool]) -> Taken:
+        """Wait for `count` groups that are `fresh`.
 
-        Groups with an older token are swept out and returned apart. Cancelled, it takes nothing.
+        Groups that are not are swept out and returned apart. Cancelled, it takes nothing.
         Raises `BufferClosed` when fewer than `count` are left and no more will come; what is left
         stays and can be had with `drain`.
         """
@@ -67,14 +68,14 @@ class Buffer:
             raise ValueError(f"cannot take {count} groups from a buffer that holds {self.capacity}")
         await checkpoint()
         while True:
-            fresh = sum(1 for group in self._groups if not _older(group, oldest))
-            if fresh >= count:
-                return self._split(count, oldest)
-            # Old groups take up room that the missing ones need.
-            if len(self._groups) >= self.capacity:
-                return self._split(0, oldest)
+            usable = sum(map(fresh, self._groups))
+            if usable >= count:
+                return self._split(count, fresh)
+            # Stale groups hold room and credits that the missing ones need.
+            if usable < len(self._groups):
+                return self._split(0, fresh)
             if self._closed:
-                raise BufferClosed(f"the buffer is closed with {fresh} of {count} groups")
+                raise BufferClosed(f"the buffer is closed with {usable} of {count} groups")
             await self._taking.park()
 
     def drain(self) -> tuple[Group, ...]:
@@ -100,12 +101,12 @@ class Buffer:
             waiting_puts=len(self._putting),
         )
 
-    def _split(self, count: int, oldest: int) -> Taken:
+    def _split(self, count: int, fresh: Callable[[Group], bool]) -> Taken:
         batch: list[Group] = []
         stale: list[Group] = []
         kept: deque[Group] = deque()
         for group in self._groups:
-            if _older(group, oldest):
+            if not fresh(group):
                 stale.append(group)
             elif len(batch) < count:
                 batch.append(group)
@@ -117,8 +118,3 @@ class Buffer:
         for _ in range(len(batch) + len(stale)):
             self._putting.wake()
         return Taken(batch=tuple(batch), stale=tuple(stale))
-
-
-def _older(group: Group, oldest: int) -> bool:
-    versions = (trajectory.oldest_version for trajectory in group.trajectories)
-    return any(version is not None and version < oldest for version in versions)

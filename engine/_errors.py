@@ -7,6 +7,7 @@ a bug and propagates until it stops the run.
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import cast
 
 
 class DuologueError(Exception):
@@ -65,7 +66,7 @@ def one_error() -> Generator[None]:
 
 def _lone(error: Exception) -> Exception:
     """The only error in a group however deep it lies; an error, or a real group, as it is."""
-    if isinstance(error, ExceptionGroup):
-        inside: tuple[Exception, ...] = error.exceptions
-        return _lone(inside[0]) if len(inside) == 1 else error
-    return error
+    if not isinstance(error, ExceptionGroup):
+        return error
+    inside = cast("ExceptionGroup[Exception]", error).exceptions
+    return _lone(inside[0]) if len(inside) == 1 else cast("Exception", error)

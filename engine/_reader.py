@@ -24,6 +24,16 @@ class Stored(Struct, frozen=True, kw_only=True):
     trajectory: Trajectory
     seconds: float
     fate: Fate | None
+    life: int
+    """Which life of the run it belongs to: 0 until the run is first resumed."""
+
+
+class OpenGroup(Struct, frozen=True, kw_only=True):
+    """A group whose books are not closed, and what there is of it."""
+
+    ordinal: int
+    task: Task
+    stored: tuple[Stored, ...]
 
 
 class Reader:
@@ -46,9 +56,9 @@ class Reader:
     def trajectories(self, phase: str | None = None) -> Iterator[Stored]:
         """Trajectories sorted by phase, group and sample."""
         for row in self._all(
-            """SELECT t.phase, t.record, t.seconds, f.fate FROM trajectories t
-               LEFT JOIN fates f USING (phase, ordinal, sample)
-               WHERE ?1 IS NULL OR t.phase = ?1 ORDER BY t.phase, t.ordinal, t.sample""",
+            """SELECT t.phase, t.record, t.seconds, f.fate, t.life FROM trajectories t
+               LEFT JOIN fates f USING (phase, ordinal, sample, life)
+               WHERE ?1 IS NULL OR t.phase = ?1 ORDER BY t.phase, t.ordinal, t.sample, t.life""",
             (phase,),
         ):
             yield Stored(
@@ -56,12 +66,14 @@ class Reader:
                 trajectory=_decode_trajectory(row[1]),
                 seconds=row[2],
                 fate=None if row[3] is None else Fate(row[3]),
+                life=row[4],
             )
 
     def records(self, phase: str) -> list[bytes]:
         """The packed records of a phase sorted by group and sample: what two runs compare."""
         rows = self._all(
-            "SELECT record FROM trajectories WHERE phase = ? ORDER BY ordinal, sample", (phase,)
+            "SELECT record FROM trajectories WHERE phase = ? ORDER BY ordinal, sample, life",
+            (phase,),
         )
         return [record for (record,) in rows]
 
@@ -99,6 +111,41 @@ class Reader:
         """The lines of one curve, oldest first; each has its `step`."""
         rows = self._all("SELECT step, data FROM metrics WHERE kind = ? ORDER BY rowid", (kind,))
         return [{"step": step, **msgspec.json.decode(data)} for step, data in rows]
+
+    def curve(self, kind: str) -> list[dict[str, Any]]:
+        """The same with one line a step, by step: where a run went back and took a step again,
+        the later one stands."""
+        lines = {line["step"]: line for line in self.metrics(kind)}
+        return [lines[step] for step in sorted(lines)]
+
+    def open_groups(self, phase: str, step: int) -> list[OpenGroup]:
+        """The groups that were not settled before `step`, by ordinal, with the latest life's
+        trajectory of each sample that has one."""
+        groups = self._all(
+            """SELECT ordinal, env, task, split, data FROM groups
+               WHERE phase = ? AND (settled IS NULL OR settled >= ?) ORDER BY ordinal""",
+            (phase, step),
+        )
+        latest: dict[tuple[int, int], Stored] = {}
+        for stored in self.trajectories(phase):
+            key = stored.trajectory.key
+            latest[key.group, key.sample] = stored
+        found: dict[int, list[Stored]] = {}
+        for (ordinal, _), stored in latest.items():
+            found.setdefault(ordinal, []).append(stored)
+        return [
+            OpenGroup(
+                ordinal=ordinal,
+                task=Task(env=env, id=task, split=split, data=msgspec.msgpack.decode(data)),
+                stored=tuple(found.get(ordinal, ())),
+            )
+            for ordinal, env, task, split, data in groups
+        ]
+
+    def next_group(self, phase: str) -> int:
+        """The first ordinal that no group of the phase has."""
+        (last,) = self._one("SELECT max(ordinal) FROM groups WHERE phase = ?", (phase,))
+        return 0 if last is None else last + 1
 
     def versions(self) -> list[tuple[int, int | None, int]]:
         """(version, parent, step) of every policy version."""

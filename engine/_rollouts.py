@@ -11,8 +11,9 @@ has been taken, so a consumer that stops taking stops admission.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import chain
 
 import anyio
 from anyio.abc import ObjectReceiveStream, ObjectSendStream, TaskGroup
@@ -79,6 +80,14 @@ class RolloutStats(Struct, kw_only=True):
         return self.reward / self.counted if self.counted else float("nan")
 
 
+class Carried(Struct, frozen=True, kw_only=True):
+    """A group that an earlier life of the run began: its finished samples, none to be run again."""
+
+    ordinal: int
+    task: Task
+    trajectories: tuple[Trajectory, ...] = ()
+
+
 class Rollouts:
     """Running rollouts: a stream of closed groups and the counts so far."""
 
@@ -105,20 +114,27 @@ async def open_rollouts(
     phase: str = "rollout",
     credits: Credits | None = None,
     first_group: int = 0,
+    carried: Sequence[Carried] = (),
 ) -> AsyncGenerator[Rollouts]:
     """Run dialogues on `tasks` for as long as the block lasts, and stream the closed groups.
 
     tasks:    may be endless; read one at a time, as credits and places allow. Never waits.
     credits:  one is taken per group; whoever settles a group's fate gives it back.
     store:    with one, a trajectory is durable before its group is offered.
+    carried:  groups to finish first, under their own ordinals; `tasks` are numbered from
+              `first_group` on.
 
     Leaving the block early cancels what is alive; each such dialogue is recorded as `cancelled`.
     """
     send, receive = anyio.create_memory_object_stream[Group](0)
+    numbered = chain(
+        carried,
+        (Carried(ordinal=n, task=task) for n, task in enumerate(tasks, first_group)),
+    )
     run = _Run(make, seed, config or RolloutConfig(), store, phase, credits, send)
     with one_error():
         async with anyio.create_task_group() as owner, receive:
-            owner.start_soon(run.admit, tasks, first_group, name=f"admission of {phase}")
+            owner.start_soon(run.admit, numbered, name=f"admission of {phase}")
             yield Rollouts(receive, run.stats)
             owner.cancel_scope.cancel()
 
@@ -128,15 +144,24 @@ class _OpenGroup:
 
     __slots__ = ("ordinal", "samples", "task", "trajectories")
 
-    def __init__(self, ordinal: int, task: Task, samples: int) -> None:
-        self.ordinal = ordinal
-        self.task = task
+    def __init__(self, begun: Carried, samples: int) -> None:
+        self.ordinal = begun.ordinal
+        self.task = begun.task
         self.samples = samples
-        self.trajectories: list[Trajectory] = []
+        self.trajectories = list(begun.trajectories)
 
-    def close(self, trajectory: Trajectory) -> Group | None:
+    @property
+    def missing(self) -> list[int]:
+        """Samples still to be run."""
+        there = {trajectory.key.sample for trajectory in self.trajectories}
+        return [sample for sample in range(self.samples) if sample not in there]
+
+    def add(self, trajectory: Trajectory) -> Group | None:
         """Count one more in; the whole group once it was the last."""
         self.trajectories.append(trajectory)
+        return self.whole()
+
+    def whole(self) -> Group | None:
         if len(self.trajectories) < self.samples:
             return None
         ordered = tuple(sorted(self.trajectories, key=lambda t: t.key))
@@ -164,45 +189,52 @@ class _Run:
         self.places = Credits(config.live, "places for live dialogues")
         self.stats = RolloutStats()
 
-    async def admit(self, tasks: Iterable[Task], first_group: int) -> None:
+    async def admit(self, begun: Iterator[Carried]) -> None:
         """Start dialogues as credits and places allow; returns when the last has ended."""
-        numbered = enumerate(tasks, first_group)
         async with self.groups:
             if self.config.wave:
-                while await self._admit_wave(numbered):
+                while await self._admit_wave(begun):
                     pass
             else:
                 async with anyio.create_task_group() as dialogues:
-                    for ordinal, task in numbered:
-                        group = await self._open_group(ordinal, task)
-                        for sample in range(self.config.samples):
+                    for one in begun:
+                        group = await self._open_group(one)
+                        for sample in group.missing:
                             await self.places.acquire()
                             self._start(dialogues, group, sample)
 
-    async def _admit_wave(self, numbered: Iterator[tuple[int, Task]]) -> bool:
+    async def _admit_wave(self, begun: Iterator[Carried]) -> bool:
         """One lockstep wave; False when there was no task left.
 
         All its dialogues are made, and so have opened their model sessions, before any runs: who
         belongs to a batch then depends on nothing but the wave.
         """
         wave: list[_OpenGroup] = []
-        for ordinal, task in numbered:
-            wave.append(await self._open_group(ordinal, task))
+        for one in begun:
+            wave.append(await self._open_group(one))
             if len(wave) == self.config.wave:
                 break
         async with anyio.create_task_group() as dialogues:
             for group in wave:
-                for sample in range(self.config.samples):
+                for sample in group.missing:
                     self.places.acquire_nowait()
                     self._start(dialogues, group, sample)
         return bool(wave)
 
-    async def _open_group(self, ordinal: int, task: Task) -> _OpenGroup:
+    async def _open_group(self, begun: Carried) -> _OpenGroup:
         if self.credits is not None:
             await self.credits.acquire()
         if self.store is not None:
-            await self.store.open_group(self.phase, ordinal, task)
-        return _OpenGroup(ordinal, task, self.config.samples)
+            await self.store.open_group(self.phase, begun.ordinal, begun.task)
+        group = _OpenGroup(begun, self.config.samples)
+        # A group that was carried over whole has no dialogue left whose end would offer it.
+        if (whole := group.whole()) is not None:
+            await self._offer(whole)
+        return group
+
+    async def _offer(self, group: Group) -> None:
+        self.stats.groups += 1
+        await self.groups.send(group)
 
     def _start(self, dialogues: TaskGroup, group: _OpenGroup, sample: int) -> None:
         key = Key(group.ordinal, sample)
@@ -237,10 +269,9 @@ class _Run:
             raise
         trajectory = _record(group.task, key, outcome, discarded)
         await self._keep(trajectory, anyio.current_time() - started)
-        closed = group.close(trajectory)
+        closed = group.add(trajectory)
         if closed is not None:
-            self.stats.groups += 1
-            await self.groups.send(closed)
+            await self._offer(closed)
         self.places.release()
 
     async def _attempt(self, dialogue: Dialogue | Outcome) -> Outcome:

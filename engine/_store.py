@@ -27,24 +27,25 @@ SCHEMA_VERSION = 1
 
 _SCHEMA = """
 CREATE TABLE run (
-    name TEXT NOT NULL, schema INTEGER NOT NULL, config TEXT NOT NULL, facts TEXT NOT NULL
+    name TEXT NOT NULL, config TEXT NOT NULL, facts TEXT NOT NULL, lives INTEGER NOT NULL
 );
 CREATE TABLE groups (
     phase TEXT NOT NULL, ordinal INTEGER NOT NULL,
     env TEXT NOT NULL, task TEXT NOT NULL, split TEXT NOT NULL, data BLOB NOT NULL,
+    settled INTEGER,
     PRIMARY KEY (phase, ordinal)
 ) WITHOUT ROWID;
 CREATE TABLE trajectories (
-    phase TEXT NOT NULL, ordinal INTEGER NOT NULL, sample INTEGER NOT NULL,
+    phase TEXT NOT NULL, ordinal INTEGER NOT NULL, sample INTEGER NOT NULL, life INTEGER NOT NULL,
     env TEXT NOT NULL, task TEXT NOT NULL, split TEXT NOT NULL,
     "end" TEXT NOT NULL, reward REAL, turns INTEGER NOT NULL, tokens INTEGER NOT NULL,
     version INTEGER, seconds REAL NOT NULL, record BLOB NOT NULL,
-    UNIQUE (phase, ordinal, sample)
+    UNIQUE (phase, ordinal, sample, life)
 );
 CREATE TABLE fates (
-    phase TEXT NOT NULL, ordinal INTEGER NOT NULL, sample INTEGER NOT NULL,
+    phase TEXT NOT NULL, ordinal INTEGER NOT NULL, sample INTEGER NOT NULL, life INTEGER NOT NULL,
     fate TEXT NOT NULL, step INTEGER,
-    PRIMARY KEY (phase, ordinal, sample)
+    PRIMARY KEY (phase, ordinal, sample, life)
 ) WITHOUT ROWID;
 CREATE TABLE metrics (
     kind TEXT NOT NULL, step INTEGER NOT NULL, data TEXT NOT NULL
@@ -54,10 +55,14 @@ CREATE TABLE versions (
 );
 """
 
-_APPEND = "INSERT INTO trajectories VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
-_FATE = """INSERT INTO fates VALUES (?,?,?,?,?)
-    ON CONFLICT DO UPDATE SET fate = excluded.fate, step = excluded.step"""
-_GROUP = "INSERT INTO groups VALUES (?,?,?,?,?,?)"
+# `life` counts the lives of the run: a crash ends one, a resume begins the next. A dialogue that
+# the next life runs again gets a row of its own; the row of the latest life is the one that counts.
+_APPEND = "INSERT INTO trajectories VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+_FIRST_FATE = "INSERT INTO fates VALUES (?,?,?,?,?,NULL)"
+_FATE = """UPDATE fates SET fate = ?4, step = ?5 WHERE (phase, ordinal, sample) = (?1, ?2, ?3)
+    AND life = (SELECT max(life) FROM fates WHERE (phase, ordinal, sample) = (?1, ?2, ?3))"""
+_GROUP = "INSERT OR IGNORE INTO groups VALUES (?,?,?,?,?,?,NULL)"
+_SETTLE = "UPDATE groups SET settled = ? WHERE phase = ? AND ordinal = ?"
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -89,8 +94,9 @@ class Store:
     transaction is then in the file.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, life: int) -> None:
         self.path = path
+        self.life = life
         self._connection = connection
         self._mailbox: Mailbox[_Write] = Mailbox(4096, "store")
         self._limiter = anyio.CapacityLimiter(1)
@@ -102,11 +108,10 @@ class Store:
         self, phase: str, trajectory: Trajectory, *, seconds: float, fate: Fate = Fate.READY
     ) -> None:
         """Add a finished dialogue and its first fate."""
-        row = _trajectory_row(phase, trajectory, seconds)
+        row = _trajectory_row(phase, trajectory, self.life, seconds)
         key = trajectory.key
-        await self._write(
-            (_APPEND, [row]), (_FATE, [(phase, key.group, key.sample, fate.value, None)])
-        )
+        first = (phase, key.group, key.sample, self.life, fate.value)
+        await self._write((_APPEND, [row]), (_FIRST_FATE, [first]))
 
     async def open_group(self, phase: str, ordinal: int, task: Task) -> None:
         """Record which task a group is about to try.
@@ -123,6 +128,33 @@ class Store:
         """Say what became of trajectories; the last word counts."""
         rows = [(phase, key.group, key.sample, fate.value, step) for key in keys]
         await self._write((_FATE, rows))
+
+    async def settle(
+        self,
+        phase: str,
+        groups: Iterable[int],
+        step: int,
+        fates: Mapping[Fate, Iterable[Key]],
+    ) -> None:
+        """Close the books on groups: their trajectories' last fates, all in one transaction."""
+        rows = [
+            (phase, key.group, key.sample, fate.value, step)
+            for fate, keys in fates.items()
+            for key in keys
+        ]
+        await self._write((_FATE, rows), (_SETTLE, [(step, phase, group) for group in groups]))
+
+    async def rewind(
+        self, phase: str, step: int, *, ready: Iterable[Key], stale: Iterable[Key]
+    ) -> None:
+        """Go back to where `step` steps were done: what was settled since is open again, and the
+        trajectories of open groups are `ready` for the learner or too `stale` for it."""
+        again = [(phase, k.group, k.sample, Fate.READY.value, None) for k in ready]
+        gone = [(phase, k.group, k.sample, Fate.STALE.value, None) for k in stale]
+        await self._write(
+            ("UPDATE groups SET settled = NULL WHERE phase = ? AND settled >= ?", [(phase, step)]),
+            (_FATE, [*again, *gone]),
+        )
 
     async def add_metrics(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
         """Add one line of numbers to the curve called `kind`."""
@@ -185,12 +217,15 @@ class Store:
         return None
 
 
-def _trajectory_row(phase: str, trajectory: Trajectory, seconds: float) -> tuple[object, ...]:
+def _trajectory_row(
+    phase: str, trajectory: Trajectory, life: int, seconds: float
+) -> tuple[object, ...]:
     tokens = trajectory.tokens
     return (
         phase,
         trajectory.key.group,
         trajectory.key.sample,
+        life,
         trajectory.env,
         trajectory.task,
         trajectory.split,
@@ -214,8 +249,10 @@ async def open_store(
     Leaving the block writes what was asked for and closes the file. Raises `StoreError` when the
     file is no run store of this version.
     """
-    connection = await anyio.to_thread.run_sync(_connect, path, name, config, dict(facts or {}))
-    store = Store(path, connection)
+    connection, life = await anyio.to_thread.run_sync(
+        _connect, path, name, config, dict(facts or {})
+    )
+    store = Store(path, connection, life)
     try:
         with one_error():
             async with anyio.create_task_group() as tasks:
@@ -228,7 +265,9 @@ async def open_store(
         connection.close()
 
 
-def _connect(path: Path, name: str, config: str, facts: dict[str, str]) -> sqlite3.Connection:
+def _connect(
+    path: Path, name: str, config: str, facts: dict[str, str]
+) -> tuple[sqlite3.Connection, int]:
     try:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA journal_mode = WAL")
@@ -242,14 +281,16 @@ def _connect(path: Path, name: str, config: str, facts: dict[str, str]) -> sqlit
                 f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; END;"
             )
             connection.execute(
-                "INSERT INTO run VALUES (?,?,?,?)",
-                (name, SCHEMA_VERSION, config, msgspec.json.encode(facts).decode()),
+                "INSERT INTO run VALUES (?,?,?,1)",
+                (name, config, msgspec.json.encode(facts).decode()),
             )
-        elif version != SCHEMA_VERSION:
+            return connection, 0
+        if version != SCHEMA_VERSION:
             raise StoreError(
                 f"{path} is a run store of version {version}; this is {SCHEMA_VERSION}. "
                 "Read it with the release that wrote it"
             )
+        (lives,) = connection.execute("UPDATE run SET lives = lives + 1 RETURNING lives").fetchone()
     except sqlite3.Error as error:
         raise StoreError(f"cannot open the run store {path}: {error}") from error
-    return connection
+    return connection, lives - 1

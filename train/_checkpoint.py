@@ -1,32 +1,140 @@
-"""Saving a policy as a Hugging Face folder, written whole or not at all."""
+"""Checkpoints: what a run goes back to. The checkpoint is the commit.
+
+A checkpoint is a folder `checkpoints/step-N` that appears by one rename:
+
+    config.json, model.safetensors, tokenizer...   the policy, in Hugging Face layout
+    optimizer.safetensors                          AdamW's moments and step counts
+    consumed.bin                                   the trajectories its weights have learned from
+    state.json                                     where the run stood, and every file's digest
+
+A trajectory that `consumed.bin` does not list has not been learned from, whatever else was written
+before a crash.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
+from array import array
+from collections.abc import Iterable
+from hashlib import blake2b
 from pathlib import Path
 
-from ..agents.models._folder import save_weights
-from ..agents.models._qwen3 import Qwen3
+import msgspec
+from msgspec import Struct
+
+from ..engine import DuologueError, Key
+
+FORMAT = 1
+STATE = "state.json"
+CONSUMED = "consumed.bin"
+OPTIMIZER = "optimizer.safetensors"
 
 
-def save_folder(model: Qwen3, target: Path, *, like: Path) -> None:
-    """Write `model` to the folder `target`, with the tokenizer and configuration of `like`.
+class CheckpointError(DuologueError):
+    """A checkpoint is missing, half-written or corrupt."""
 
-    An existing `target` is replaced in one step; a crash leaves the old one or the new one.
+
+class State(Struct, frozen=True, kw_only=True):
+    """Where the run stood: `step` optimiser steps done, weights called `version`."""
+
+    format: int = FORMAT
+    step: int
+    version: int
+    files: dict[str, str] = {}
+
+
+class Checkpoint(Struct, frozen=True, kw_only=True):
+    """A checkpoint that was found whole."""
+
+    path: Path
+    state: State
+    consumed: frozenset[Key]
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    return folder / f"step-{step:07d}"
+
+
+def pack_keys(keys: Iterable[Key]) -> bytes:
+    """Keys as int32 pairs, sorted."""
+    return array("i", [n for key in sorted(keys) for n in (key.group, key.sample)]).tobytes()
+
+
+def unpack_keys(data: bytes) -> frozenset[Key]:
+    numbers = memoryview(data).cast("i")
+    return frozenset(Key(a, b) for a, b in zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def commit(draft: Path, target: Path, state: State, consumed: bytes) -> None:
+    """Turn the folder `draft`, which holds model and optimiser, into the checkpoint `target`.
+
+    Everything is on disk before the rename, so a crash leaves a whole checkpoint or none.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    shutil.copytree(like, draft, ignore=shutil.ignore_patterns("*.safetensors*"))
+    (draft / CONSUMED).write_bytes(consumed)
+    files = sorted(path for path in draft.iterdir() if path.is_file())
+    digests = {path.name: _digest(path) for path in files}
+    whole = msgspec.structs.replace(state, files=digests)
+    (draft / STATE).write_bytes(msgspec.json.encode(whole))
+    for path in [*files, draft / STATE, draft]:
+        sync(path)
+    if target.exists():
+        # The same step again, on a lineage that was taken back: the old one is of no use to it.
+        shutil.rmtree(target)
+    os.rename(draft, target)
+    sync(target.parent)
+
+
+def newest(folder: Path) -> Checkpoint | None:
+    """The latest checkpoint in `folder`; None when there is none yet.
+
+    Half-written drafts are passed over: they were never committed. Raises `CheckpointError` when
+    the latest is corrupt, naming the file and the one before it.
+    """
+    found = sorted(folder.glob("step-*")) if folder.is_dir() else []
+    return read(found[-1], before=found[-2] if len(found) > 1 else None) if found else None
+
+
+def read(path: Path, *, before: Path | None = None) -> Checkpoint:
+    """The checkpoint at `path`, every file checked. Raises `CheckpointError`."""
+    hint = f"remove it to go back to {before.name}" if before else "no earlier one is there"
     try:
-        save_weights(model, draft / "model.safetensors")
-        if target.exists():
-            old = target.with_name(f".{target.name}.{os.getpid()}.old")
-            os.rename(target, old)
-            os.rename(draft, target)
-            shutil.rmtree(old)
-        else:
-            os.rename(draft, target)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
+        state = msgspec.json.decode((path / STATE).read_bytes(), type=State)
+    except (OSError, msgspec.DecodeError) as error:
+        raise CheckpointError(f"checkpoint {path}: {STATE} cannot be read ({error}); {hint}") from (
+            error
+        )
+    if state.format != FORMAT:
+        raise CheckpointError(
+            f"checkpoint {path} has format {state.format}, this release reads {FORMAT}; {hint}"
+        )
+    for name, digest in state.files.items():
+        file = path / name
+        if not file.is_file() or _digest(file) != digest:
+            raise CheckpointError(f"checkpoint {path}: {name} is missing or damaged; {hint}")
+    return Checkpoint(path=path, state=state, consumed=unpack_keys((path / CONSUMED).read_bytes()))
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Remove all but the newest `keep` checkpoints, and drafts that a crash left behind."""
+    for path in sorted(folder.glob("step-*"))[:-keep]:
+        shutil.rmtree(path)
+    for path in folder.glob(".*.tmp"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Flush a file or a folder to disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _digest(path: Path) -> str:
+    digest = blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from msgspec import Struct
 
 from ..agents import ChatML
-from ..engine import Message, Seed, Store, Tokens, Trajectory, pack_tokens
+from ..engine import Message, Seed, Store, Tokens, Trajectory, UsageError, pack_tokens
 from ._remote import RemoteLearner
 from ._schedule import Schedule, learning_rate
 from ._wire import SupervisedBatch, WireSample
@@ -90,7 +90,13 @@ async def imitate(
     """Take the cold start's steps; returns the last loss. `report` is told each step's loss.
 
     Batches are drawn without replacement, pass after pass, each pass shuffled by its own seed.
+    Raises `UsageError` when there is nothing to draw from.
     """
+    if config.steps and not dialogues:
+        raise UsageError(
+            "there is no dialogue to learn from: none of those that were led ran its course; "
+            "look at how they ended, or try another coldstart.script"
+        )
     loss = float("nan")
     order = _passes(len(dialogues), seed)
     for step in range(config.steps):

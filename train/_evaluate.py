@@ -23,6 +23,12 @@ class EvalConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     temperature: float = 1.0
     split: str = "test"
 
+    def __post_init__(self) -> None:
+        if self.tasks < 1 or self.samples < 1:
+            raise ValueError(f"tasks={self.tasks} and samples={self.samples} must be at least 1")
+        if self.temperature < 0.0:
+            raise ValueError(f"temperature is {self.temperature}; it must not be negative")
+
 
 class Evaluation(Struct, frozen=True, kw_only=True):
     """One agent's dialogues: rewards by task, and what did not count."""

@@ -18,8 +18,9 @@ import torch
 from ..agents.models._folder import load_model, save_weights
 from ..agents.models._qwen3 import Qwen3
 from ..engine import End, Trajectory
-from ._checkpoint import save_folder
+from ._checkpoint import State
 from ._packing import Pack, make_sample, pack
+from ._save import load_optimizer, save_checkpoint, save_folder
 from ._step import make_optimizer, policy_step, supervised_step
 from ._wire import (
     Answer,
@@ -28,6 +29,7 @@ from ._wire import (
     PolicyBatch,
     Ready,
     Save,
+    SaveCheckpoint,
     Saved,
     Setup,
     SupervisedBatch,
@@ -75,6 +77,9 @@ class Learner:
         self._model: Qwen3 = load_model(Path(setup.model), device=self.device)
         self._optimizer = make_optimizer(self._model)
         self._version = setup.version
+        self._next_version = setup.next_version
+        if setup.checkpoint:
+            load_optimizer(self._model, self._optimizer, Path(setup.checkpoint))
 
     @property
     def parameters(self) -> int:
@@ -87,6 +92,16 @@ class Learner:
             return self._imitate(order)
         if isinstance(order, Save):
             save_folder(self._model, Path(order.path), like=Path(self._setup.model))
+            return Saved(path=order.path)
+        if isinstance(order, SaveCheckpoint):
+            save_checkpoint(
+                self._model,
+                self._optimizer,
+                Path(order.path),
+                like=Path(self._setup.model),
+                state=State(step=order.step, version=self._version),
+                consumed=order.consumed,
+            )
             return Saved(path=order.path)
         raise TypeError(f"{type(order).__name__} is no order for a running learner")
 
@@ -103,7 +118,8 @@ class Learner:
         )
         path: Path | None = None
         if stats.skipped is None:
-            self._version += 1
+            self._version = self._next_version
+            self._next_version += 1
             path = self._write_weights()
         return Trained(
             step=order.step,

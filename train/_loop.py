@@ -12,17 +12,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from itertools import islice
+from pathlib import Path
 
 import anyio
+import msgspec
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from msgspec import Struct
 
 from ..agents.models import WeightSink
 from ..engine import (
     Buffer,
+    Carried,
     Credits,
     Fate,
     Group,
+    Key,
+    Lineage,
     MakeDialogue,
     RolloutConfig,
     Rollouts,
@@ -33,11 +39,12 @@ from ..engine import (
     one_error,
     open_rollouts,
 )
+from ._checkpoint import checkpoint_path, pack_keys, prune
 from ._loss_config import LossConfig
 from ._remote import RemoteLearner
 from ._schedule import Schedule, learning_rate
 from ._shaping import Shaping, shape
-from ._wire import PolicyBatch, WireSample
+from ._wire import PolicyBatch, SaveCheckpoint, WireSample
 
 PHASE = "train"
 
@@ -50,6 +57,8 @@ class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
                      learning; 1 overlaps them.
     budget_tokens:   tokens the learner reads in one pass.
     train_cut_short: also train on dialogues that ran out of room.
+    checkpoint_every: steps between checkpoints (the first and the last step always have one).
+    keep_checkpoints: how many are kept.
     """
 
     steps: int = 100
@@ -61,13 +70,36 @@ class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     max_grad_norm: float = 1.0
     budget_tokens: int = 16384
     train_cut_short: bool = False
+    checkpoint_every: int = 50
+    keep_checkpoints: int = 2
 
     def __post_init__(self) -> None:
+        if self.checkpoint_every < 1 or self.keep_checkpoints < 1:
+            raise ValueError(
+                f"checkpoint_every={self.checkpoint_every} and "
+                f"keep_checkpoints={self.keep_checkpoints} must be at least 1"
+            )
         if self.steps < 0 or self.groups_per_step < 1 or self.max_staleness < 0:
             raise ValueError(
                 f"steps={self.steps} and max_staleness={self.max_staleness} must not be negative, "
                 f"groups_per_step={self.groups_per_step} must be at least 1"
             )
+
+
+class Start(Struct, frozen=True, kw_only=True):
+    """Where training begins: the defaults are a fresh run's, `train/_resume.py` makes the others.
+
+    step:     optimiser steps done. version: what the weights are called; `lineage` knows its kin.
+    consumed: the trajectories those weights have learned from.
+    carried:  groups to finish first; new ones are numbered from `next_group` on.
+    """
+
+    step: int = 0
+    version: int = 0
+    lineage: Lineage = msgspec.field(default_factory=Lineage)
+    consumed: frozenset[Key] = frozenset()
+    carried: tuple[Carried, ...] = ()
+    next_group: int = 0
 
 
 class Progress(Struct, frozen=True, kw_only=True):
@@ -89,9 +121,13 @@ async def open_training(
     store: Store,
     rollout: RolloutConfig,
     config: TrainConfig,
-    version: int = 0,
+    checkpoints: Path,
+    start: Start | None = None,
 ) -> AsyncGenerator[tuple[ObjectReceiveStream[Progress], Rollouts]]:
     """Train for as long as the block lasts, and stream one `Progress` a step.
+
+    tasks:       group n tries the n-th; what `start` says is done or carried over is skipped.
+    checkpoints: the folder they are written to.
 
     The stream ends after the last step; then what is still outstanding is cancelled. Errors of the
     learner (`LearnerDied`), the store or the engine are raised from the block.
@@ -99,15 +135,24 @@ async def open_training(
     credits = Credits((config.max_staleness + 1) * config.groups_per_step, "group credits")
     buffer = Buffer(credits.limit)
     send, receive = anyio.create_memory_object_stream[Progress](0)
+    start = start or Start()
     with one_error():
         async with (
             open_rollouts(
-                tasks, make, seed=seed, config=rollout, store=store, phase=PHASE, credits=credits
+                islice(tasks, start.next_group, None),
+                make,
+                seed=seed,
+                config=rollout,
+                store=store,
+                phase=PHASE,
+                credits=credits,
+                first_group=start.next_group,
+                carried=start.carried,
             ) as rollouts,
             anyio.create_task_group() as owner,
             receive,
         ):
-            trainer = _Trainer(learner, sink, store, buffer, credits, config, version)
+            trainer = _Trainer(learner, sink, store, buffer, credits, config, checkpoints, start)
             owner.start_soon(_feed, rollouts, buffer, name="buffer feeder")
             owner.start_soon(trainer.run, send, name="trainer")
             yield receive, rollouts
@@ -129,7 +174,8 @@ class _Trainer:
         buffer: Buffer,
         credits: Credits,
         config: TrainConfig,
-        version: int,
+        checkpoints: Path,
+        start: Start,
     ) -> None:
         self.learner = learner
         self.sink = sink
@@ -137,11 +183,18 @@ class _Trainer:
         self.buffer = buffer
         self.credits = credits
         self.config = config
-        self.version = version
+        self.checkpoints = checkpoints
+        self.first = start.step
+        self.version = start.version
+        self.lineage = start.lineage
+        self.consumed = set(start.consumed)
 
     async def run(self, progress: ObjectSendStream[Progress]) -> None:
         async with progress:
-            for step in range(self.config.steps):
+            if self.first == 0:
+                await self.store.add_version(self.version, None, 0)
+                await self._checkpoint(0)
+            for step in range(self.first, self.config.steps):
                 await progress.send(await self._step(step))
 
     async def _step(self, step: int) -> Progress:
@@ -158,18 +211,22 @@ class _Trainer:
             )
         )
         learned = anyio.current_time()
-        staleness = _staleness(trained, self.version)
-        if result.weights is not None:
-            await self.store.add_version(result.version, self.version, step)
-            await self.sink.push(result.version, result.weights)
-            self.version = result.version
-        await self._settle(groups, trained, step)
-        done = anyio.current_time()
         metrics = {
             **_describe(groups),
             "groups_live": len(live),
-            **staleness,
+            **self._ages(trained),
             **{name: value for name, value in result.stats.items() if name != "skipped"},
+        }
+        if result.weights is not None:
+            await self.store.add_version(result.version, self.version, step + 1)
+            self.lineage.add(result.version, self.version)
+            await self.sink.push(result.version, result.weights)
+            self.version = result.version
+        await self._settle(groups, trained, step)
+        if (step + 1) % self.config.checkpoint_every == 0 or step + 1 == self.config.steps:
+            await self._checkpoint(step + 1)
+        done = anyio.current_time()
+        metrics |= {
             "seconds_wait": sampled - began,
             "seconds_learn": learned - sampled,
             "seconds_push": done - learned,
@@ -180,16 +237,19 @@ class _Trainer:
 
     async def _fresh_groups(self, step: int) -> tuple[Group, ...]:
         """A batch in which nothing is older than allowed; what is, is settled as stale."""
+
+        def fresh(group: Group) -> bool:
+            return self.lineage.is_fresh(group, self.version, self.config.max_staleness)
+
         wanted = self.config.groups_per_step
         batch: list[Group] = []
         while len(batch) < wanted:
-            taken = await self.buffer.take(
-                wanted - len(batch), oldest=self.version - self.config.max_staleness
-            )
+            taken = await self.buffer.take(wanted - len(batch), fresh=fresh)
             batch.extend(taken.batch)
             if taken.stale:
                 keys = [t.key for group in taken.stale for t in group.trajectories if _ready(t)]
-                await self.store.set_fates(PHASE, keys, Fate.STALE, step)
+                ordinals = [group.ordinal for group in taken.stale]
+                await self.store.settle(PHASE, ordinals, step, {Fate.STALE: keys})
                 self.credits.release(len(taken.stale))
         return tuple(sorted(batch, key=lambda group: group.ordinal))
 
@@ -201,9 +261,25 @@ class _Trainer:
         unused = [
             t.key for g in groups for t in g.trajectories if _ready(t) and t.key not in taught
         ]
-        await self.store.set_fates(PHASE, taught, Fate.TRAINED, step)
-        await self.store.set_fates(PHASE, unused, Fate.FILTERED, step)
+        self.consumed |= taught
+        fates = {Fate.TRAINED: taught, Fate.FILTERED: unused}
+        await self.store.settle(PHASE, [group.ordinal for group in groups], step, fates)
         self.credits.release(len(groups))
+
+    async def _checkpoint(self, step: int) -> None:
+        path = checkpoint_path(self.checkpoints, step)
+        await self.learner.checkpoint(
+            SaveCheckpoint(path=str(path.absolute()), step=step, consumed=pack_keys(self.consumed))
+        )
+        prune(self.checkpoints, self.config.keep_checkpoints)
+
+    def _ages(self, trained: Sequence[Trajectory]) -> dict[str, float]:
+        ages = [
+            age for t in trained if (age := self.lineage.staleness(t, self.version)) is not None
+        ]
+        if not ages:
+            return {}
+        return {"staleness_mean": sum(ages) / len(ages), "staleness_max": max(ages)}
 
     def _trainable(self, trajectory: Trajectory) -> bool:
         end = trajectory.end
@@ -231,13 +307,6 @@ def _samples(trained: Sequence[Trajectory], shaping: Shaping) -> tuple[WireSampl
 
 def _ready(trajectory: Trajectory) -> bool:
     return trajectory.end.finished or trajectory.end.cut_short
-
-
-def _staleness(trained: Sequence[Trajectory], version: int) -> dict[str, float]:
-    ages = [version - oldest for t in trained if (oldest := t.oldest_version) is not None]
-    if not ages:
-        return {}
-    return {"staleness_mean": sum(ages) / len(ages), "staleness_max": max(ages)}
 
 
 def _describe(groups: Sequence[Group]) -> dict[str, float]:

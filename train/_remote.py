@@ -21,6 +21,7 @@ from ._wire import (
     PolicyBatch,
     Ready,
     Save,
+    SaveCheckpoint,
     Saved,
     Setup,
     SupervisedBatch,
@@ -60,6 +61,10 @@ class RemoteLearner:
     async def save(self, path: Path) -> None:
         """Write the model as a Hugging Face folder. Raises `LearnerDied`."""
         await self._ask(Save(path=str(path)), Saved)
+
+    async def checkpoint(self, order: SaveCheckpoint) -> None:
+        """Write a checkpoint; on return it is committed. Raises `LearnerDied`."""
+        await self._ask(order, Saved)
 
     async def _ask(self, order: Order, kind: type[A]) -> A:
         try:

@@ -22,7 +22,12 @@ LIMIT_BYTES = 1 << 30
 
 
 class Setup(Struct, frozen=True, kw_only=True, tag="setup"):
-    """The first message: what to train and how."""
+    """The first message: what to train and how.
+
+    version:      what the weights in `model` are called; `next_version`: the first number that no
+                  weights ever had.
+    checkpoint:   a checkpoint folder whose optimiser to go on with; empty starts a fresh one.
+    """
 
     model: str
     weights_dir: str
@@ -31,6 +36,8 @@ class Setup(Struct, frozen=True, kw_only=True, tag="setup"):
     bf16: bool
     deterministic: bool
     version: int
+    next_version: int
+    checkpoint: str = ""
     budget_tokens: int
     max_grad_norm: float
     temperature: float
@@ -67,7 +74,16 @@ class Save(Struct, frozen=True, kw_only=True, tag="save"):
     path: str
 
 
-Order = Setup | PolicyBatch | SupervisedBatch | Save
+class SaveCheckpoint(Struct, frozen=True, kw_only=True, tag="save_checkpoint"):
+    """Write a checkpoint after `step` steps, answered by `Saved`. `consumed` lists the
+    trajectories that the weights have learned from, packed."""
+
+    path: str
+    step: int
+    consumed: bytes
+
+
+Order = Setup | PolicyBatch | SupervisedBatch | Save | SaveCheckpoint
 
 
 class Ready(Struct, frozen=True, kw_only=True, tag="ready"):

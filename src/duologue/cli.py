@@ -128,6 +128,9 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Optimiser steps (train.steps).")] = None,
     seed: Seed = None,
     deterministic: Deterministic = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --run, as it was set up.")
+    ] = False,
     run: RunFolder = None,
     loop: Loop = "asyncio",
     json: Json = False,
@@ -137,8 +140,16 @@ def train(
 
     Example: duologue train --model local:runs/NAME/models/coldstart -s train.schedule.peak=1e-3
     """
+    from .jobs._learning import resume as resume_job
     from .jobs._learning import train as job
 
+    if resume:
+        if run is None:
+            raise UsageError("--resume needs --run DIR: which run is to go on?")
+        if config or env or model or tasks or steps or seed is not None or deterministic or set_:
+            raise UsageError("--resume goes on with the run's own settings; give only --run")
+        _print(_run(lambda r: resume_job(run, reporter=r), loop), show.trained, json)
+        return
     given = {
         "env.name": env,
         "env.tasks": tasks,

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
@@ -155,9 +155,10 @@ def read_toml(path: Path) -> dict[str, Any]:
 def _put(tree: dict[str, Any], key: str, value: Any) -> None:
     *tables, leaf = key.split(".")
     for name in tables:
-        tree = tree.setdefault(name, {})
-        if not isinstance(tree, dict):
+        below = tree.setdefault(name, {})
+        if not isinstance(below, dict):
             raise UsageError(f"cannot set {key!r}: {name!r} is a value, not a table")
+        tree = cast("dict[str, Any]", below)
     tree[leaf] = value
 
 
@@ -190,10 +191,10 @@ def _keys_at(where: str) -> list[str]:
     return list(node.__struct_fields__) if isinstance(node, Struct) else []
 
 
-def _without_none(tree: Any) -> Any:
-    # TOML has no null: a key that is absent says the same.
-    if isinstance(tree, dict):
-        return {key: _without_none(value) for key, value in tree.items() if value is not None}
-    if isinstance(tree, list):
-        return [_without_none(value) for value in tree]
-    return tree
+def _without_none(tree: dict[str, Any]) -> dict[str, Any]:
+    # TOML has no null: a key that is absent says the same. Lists of ours hold no tables.
+    return {
+        key: _without_none(cast("dict[str, Any]", value)) if isinstance(value, dict) else value
+        for key, value in tree.items()
+        if value is not None
+    }

@@ -11,11 +11,12 @@ report.html
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import sys
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -24,7 +25,7 @@ from typing import Any
 
 import msgspec
 
-from .config import Config, to_toml
+from .config import Config, load_config, to_toml
 from .engine import Seed, Store, UsageError, open_store
 
 
@@ -43,6 +44,10 @@ class Run:
     @property
     def weights(self) -> Path:
         return self.path / "weights"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
 
     def model(self, name: str) -> Path:
         """The folder of one of the run's own models."""
@@ -68,14 +73,42 @@ async def open_run(path: Path | None, command: str, config: Config) -> AsyncGene
         )
     try:
         (folder / "weights").mkdir(parents=True, exist_ok=True)
-        (folder / "config.toml").write_text(to_toml(config))
     except OSError as error:
         raise UsageError(f"cannot make the run directory {folder}: {error.strerror}") from error
-    facts = describe_machine() | {"command": command, "seed": str(config.seed)}
-    async with open_store(
-        folder / "run.db", name=folder.name, config=to_toml(config), facts=facts
-    ) as store:
-        yield Run(path=folder, config=config, store=store)
+    with _locked(folder):
+        (folder / "config.toml").write_text(to_toml(config))
+        facts = describe_machine() | {"command": command, "seed": str(config.seed)}
+        async with open_store(
+            folder / "run.db", name=folder.name, config=to_toml(config), facts=facts
+        ) as store:
+            yield Run(path=folder, config=config, store=store)
+
+
+@asynccontextmanager
+async def reopen_run(folder: Path) -> AsyncGenerator[Run]:
+    """A run that is to go on, with the settings it was started with.
+
+    Raises `UsageError` when the directory holds no run, or another process has it.
+    """
+    if not (folder / "run.db").exists():
+        raise UsageError(f"{folder} holds no run to resume; look at `ls {folder.parent}`")
+    with _locked(folder):
+        config = load_config(folder / "config.toml")
+        async with open_store(folder / "run.db") as store:
+            yield Run(path=folder, config=config, store=store)
+
+
+@contextmanager
+def _locked(folder: Path) -> Generator[None]:
+    """Hold the directory against other processes; the lock goes when the process does."""
+    with (folder / "lock").open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UsageError(
+                f"{folder} is in use by another process; wait for it, or name another directory"
+            ) from error
+        yield
 
 
 def _fresh(command: str) -> Path:

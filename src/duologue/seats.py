@@ -35,8 +35,13 @@ async def open_agent(
 
 
 @asynccontextmanager
-async def open_sampler(path: Path, config: Config) -> AsyncGenerator[tuple[LocalModel, ChatML]]:
-    """A model folder as a sampler in this process, and how its dialogues are rendered."""
+async def open_sampler(
+    path: Path, config: Config, *, version: int = 0
+) -> AsyncGenerator[tuple[LocalModel, ChatML]]:
+    """A model folder as a sampler in this process, and how its dialogues are rendered.
+
+    version: what the folder's weights are called.
+    """
     with extra("train"):
         from .agents.models._folder import load_tokenizer
         from .agents.models._local import open_local
@@ -47,6 +52,7 @@ async def open_sampler(path: Path, config: Config) -> AsyncGenerator[tuple[Local
         context=config.model.context,
         threads=config.model.threads,
         lockstep=config.deterministic,
+        version=version,
     ) as model:
         yield model, chat
 

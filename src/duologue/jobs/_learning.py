@@ -11,19 +11,28 @@ from msgspec import Struct, structs
 from ..agents import ChatML
 from ..agents.models._extras import extra
 from ..config import Config
-from ..engine import RolloutConfig, Task, Trajectory, UsageError, open_rollouts
+from ..engine import (
+    RolloutConfig,
+    Task,
+    Trajectory,
+    UsageError,
+    open_reader,
+    open_rollouts,
+)
 from ..envs import Gym, find, make_dialogues, scripted_agent
 from ..progress import Reporter
-from ..rundir import Run, open_run
+from ..rundir import Run, open_run, reopen_run
 from ..seats import open_sampler, policy_agent
+from ..train import TrainConfig
 from ._tasks import endless_tasks, lockstep
 
 with extra("train"):
     from ..agents.models._device import pick_device
     from ..agents.models._folder import load_tokenizer
     from ..train._coldstart import best, imitate, tokenise
-    from ..train._loop import open_training
+    from ..train._loop import Start, open_training
     from ..train._remote import open_learner
+    from ..train._resume import find_start, rewind
     from ..train._wire import Setup, WireSample
 
 
@@ -130,22 +139,51 @@ async def train(config: Config, *, run: Path | None, reporter: Reporter) -> Trai
         return await improve(opened, gym, source, opened.model("trained"), reporter)
 
 
+async def resume(run: Path, *, reporter: Reporter) -> TrainedPolicy:
+    """`duologue train --resume`: go on from the run's last checkpoint."""
+    async with reopen_run(run) as opened:
+        gym = find(opened.config.env.name)
+        settings = _settings(opened.config)
+        with open_reader(run / "run.db") as reader:
+            start, checkpoint, stale = find_start(
+                reader,
+                opened.checkpoints,
+                max_staleness=settings.max_staleness,
+                deterministic=opened.config.deterministic,
+            )
+        await rewind(opened.store, start, stale)
+        waiting = sum(len(group.trajectories) for group in start.carried)
+        reporter.say(
+            f"going on after step {start.step} with policy version {start.version}; "
+            f"{waiting} finished dialogues wait, {len(stale)} are too old and are run again"
+        )
+        target = opened.model("trained")
+        return await improve(opened, gym, checkpoint.path, target, reporter, start=start)
+
+
 async def improve(
-    run: Run, gym: Gym, source: Path, target: Path, reporter: Reporter
+    run: Run,
+    gym: Gym,
+    source: Path,
+    target: Path,
+    reporter: Reporter,
+    *,
+    start: Start | None = None,
 ) -> TrainedPolicy:
-    """Train the policy in `source` with its samples; save it in `target`."""
+    """Train the policy in `source` with its samples; save it in `target`.
+
+    start: where a resumed run goes on; `source` is then the checkpoint it rests on.
+    """
     config = run.config
-    settings = config.train
-    if config.deterministic:
-        settings = structs.replace(settings, max_staleness=0)
+    settings = _settings(config)
     rollout = lockstep(config.rollout, config, settings.groups_per_step)
     bar = reporter.bar("training", settings.steps)
     rewards: list[float] = []
     seconds = 0.0
-    version = 0
+    version = start.version if start else 0
     async with (
-        open_learner(learner_setup(run, source), log=run.path / "learner.log") as learner,
-        open_sampler(source, config) as (sampler, chat),
+        open_learner(learner_setup(run, source, start), log=run.path / "learner.log") as learner,
+        open_sampler(source, config, version=version) as (sampler, chat),
     ):
         make = make_dialogues(
             gym,
@@ -164,6 +202,8 @@ async def improve(
             store=run.store,
             rollout=rollout,
             config=settings,
+            checkpoints=run.checkpoints,
+            start=start,
         ) as (steps, rollouts):
             async for done in steps:
                 numbers = done.metrics
@@ -189,7 +229,13 @@ async def improve(
     )
 
 
-def learner_setup(run: Run, source: Path) -> Setup:
+def _settings(config: Config) -> TrainConfig:
+    """The training settings; deterministic runs take turns."""
+    settings = config.train
+    return structs.replace(settings, max_staleness=0) if config.deterministic else settings
+
+
+def learner_setup(run: Run, source: Path, start: Start | None = None) -> Setup:
     """What the learner's process is told first."""
     config = run.config
     return Setup(
@@ -199,7 +245,9 @@ def learner_setup(run: Run, source: Path) -> Setup:
         threads=config.learner.threads,
         bf16=config.learner.bf16,
         deterministic=config.deterministic,
-        version=0,
+        version=start.version if start else 0,
+        next_version=start.lineage.next_version if start else 1,
+        checkpoint=str(source.absolute()) if start else "",
         budget_tokens=config.train.budget_tokens,
         max_grad_norm=config.train.max_grad_norm,
         temperature=config.model.temperature,

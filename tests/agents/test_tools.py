@@ -167,7 +167,9 @@ def test_no_text_at_all_raises(text: str) -> None:
 @pytest.mark.parametrize("depth", [10, 300, 900, 2_000, 100_000])
 @pytest.mark.parametrize("pair", ["[]", "{}"])
 def test_deep_nesting_is_no_way_to_break_it(depth: int, pair: str) -> None:
-    opening, closing = ("[" * depth, "]" * depth) if pair == "[]" else ('{"a":' * depth, "}" * depth)
+    opening, closing = (
+        ("[" * depth, "]" * depth) if pair == "[]" else ('{"a":' * depth, "}" * depth)
+    )
     middle = "" if pair == "[]" else "1"
     nested = f"{opening}{middle}{closing}"
     start = '{"name": "interact_with_env", "arguments": {"choice": "action", "content": '

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +36,7 @@ def generations(draw: st.DrawFn) -> Wrote:
     edges = [0, *(cut for cut in cuts if cut < len(ids)), len(ids)] if ids else []
     spans = [
         Span(start, end, version)
-        for version, (start, end) in enumerate(zip(edges, edges[1:], strict=False))
+        for version, (start, end) in enumerate(pairwise(edges))
     ]
     return Wrote(Generation(ids=array("i", ids), logps=array("f", logps), spans=tuple(spans)))
 

@@ -20,7 +20,7 @@ from ..agents.models._qwen3 import Qwen3
 from ..engine import End, Trajectory
 from ._checkpoint import State
 from ._packing import Pack, make_sample, pack
-from ._save import load_optimizer, save_checkpoint, save_folder
+from ._save import load_optimizer, read_companions, save_checkpoint, save_folder
 from ._step import make_optimizer, policy_step, supervised_step
 from ._wire import (
     Answer,
@@ -75,6 +75,7 @@ class Learner:
         self._setup = setup
         self.device = torch.device(setup.device)
         self._model: Qwen3 = load_model(Path(setup.model), device=self.device)
+        self._companions = read_companions(Path(setup.model))
         self._optimizer = make_optimizer(self._model)
         self._version = setup.version
         self._next_version = setup.next_version
@@ -91,14 +92,14 @@ class Learner:
         if isinstance(order, SupervisedBatch):
             return self._imitate(order)
         if isinstance(order, Save):
-            save_folder(self._model, Path(order.path), like=Path(self._setup.model))
+            save_folder(self._model, Path(order.path), self._companions)
             return Saved(path=order.path)
         if isinstance(order, SaveCheckpoint):
             save_checkpoint(
                 self._model,
                 self._optimizer,
                 Path(order.path),
-                like=Path(self._setup.model),
+                self._companions,
                 state=State(step=order.step, version=self._version),
                 consumed=order.consumed,
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,17 +15,29 @@ from torch.optim import Optimizer
 
 from ..agents.models._folder import save_weights
 from ..agents.models._qwen3 import Qwen3
-from ._checkpoint import OPTIMIZER, CheckpointError, State, commit
+from ._checkpoint import CONSUMED, OPTIMIZER, STATE, CheckpointError, State, commit
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
-def save_folder(model: Qwen3, target: Path, *, like: Path) -> None:
-    """Write `model` to the folder `target`, with the tokenizer and configuration of `like`.
+Companions = Mapping[str, bytes]
+"""What a model folder holds beside its weights: configuration, tokenizer, chat template."""
 
-    An existing `target` is replaced; a crash leaves a whole folder or none.
-    """
-    with _draft(target, like) as draft:
+
+def read_companions(folder: Path) -> Companions:
+    """The companions of the model in `folder`, read at once: checkpoints come and go, and the one
+    that training went on from may be gone when the next is written."""
+    return {
+        path.name: path.read_bytes()
+        for path in sorted(folder.iterdir())
+        if path.is_file() and ".safetensors" not in path.name and path.name not in (STATE, CONSUMED)
+    }
+
+
+def save_folder(model: Qwen3, target: Path, companions: Companions) -> None:
+    """Write `model` to the folder `target`. An existing `target` is replaced; a crash leaves a
+    whole folder or none."""
+    with _draft(target, companions) as draft:
         save_weights(model, draft / "model.safetensors")
         if target.exists():
             shutil.rmtree(target)
@@ -36,13 +48,13 @@ def save_checkpoint(
     model: Qwen3,
     optimizer: Optimizer,
     target: Path,
+    companions: Companions,
     *,
-    like: Path,
     state: State,
     consumed: bytes,
 ) -> None:
     """Write a checkpoint that training can go on from."""
-    with _draft(target, like) as draft:
+    with _draft(target, companions) as draft:
         save_weights(model, draft / "model.safetensors")
         save_file(_optimizer_tensors(model, optimizer), draft / OPTIMIZER)
         commit(draft, target, state, consumed)
@@ -72,13 +84,16 @@ def _optimizer_tensors(model: Qwen3, optimizer: Optimizer) -> dict[str, Tensor]:
 
 
 @contextmanager
-def _draft(target: Path, like: Path) -> Generator[Path]:
-    """A folder beside `target` with everything of `like` but its weights; gone if not renamed."""
+def _draft(target: Path, companions: Companions) -> Generator[Path]:
+    """A folder beside `target` with the companions in it; gone if it was not renamed."""
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    skip = shutil.ignore_patterns("*.safetensors*", "state.json", "consumed.bin")
-    shutil.copytree(like, draft, ignore=skip)
+    # A crash may have left one: in a container, process ids come back.
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
     try:
+        for name, content in companions.items():
+            (draft / name).write_bytes(content)
         yield draft
     finally:
         shutil.rmtree(draft, ignore_errors=True)

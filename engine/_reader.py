@@ -171,7 +171,11 @@ def open_reader(path: Path) -> Generator[Reader]:
     """Read a run store, also while it is being written."""
     if not path.exists():
         raise StoreError(f"there is no run store at {path}; is this a run directory?")
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        # As a URI the path is quoted; by hand, a "?" or "#" in it would name another file.
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot open the run store {path}: {error}") from error
     try:
         yield Reader(path, connection)
     finally:

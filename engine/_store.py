@@ -80,10 +80,11 @@ class StoreStats(Struct, frozen=True, kw_only=True):
 class _Write:
     """Statements that stand or fall together, and the task that waits for them."""
 
-    __slots__ = ("done", "statements")
+    __slots__ = ("awaited", "done", "statements")
 
-    def __init__(self, statements: Sequence[tuple[str, Rows]]) -> None:
+    def __init__(self, statements: Sequence[tuple[str, Rows]], awaited: bool = True) -> None:
         self.statements = statements
+        self.awaited = awaited
         self.done: OneShot[None] = OneShot()
 
 
@@ -100,6 +101,7 @@ class Store:
         self._connection = connection
         self._mailbox: Mailbox[_Write] = Mailbox(4096, "store")
         self._limiter = anyio.CapacityLimiter(1)
+        self._lost: StoreError | None = None
         self._writes = 0
         self._commits = 0
         self._largest = 0
@@ -117,10 +119,10 @@ class Store:
         """Record which task a group is about to try.
 
         The one write that does not wait to be durable: the writer keeps the order, so a group is
-        in the file no later than its trajectories.
+        in the file no later than its trajectories. Should it fail, every later write does too.
         """
         row = (phase, ordinal, task.env, task.id, task.split, _encode(task.data))
-        await self._hand_over((_GROUP, [row]))
+        await self._hand_over(_Write([(_GROUP, [row])], awaited=False))
 
     async def set_fates(
         self, phase: str, keys: Iterable[Key], fate: Fate, step: int | None = None
@@ -169,15 +171,20 @@ class Store:
         return StoreStats(writes=self._writes, commits=self._commits, largest=self._largest)
 
     async def _write(self, *statements: tuple[str, Rows]) -> None:
-        await (await self._hand_over(*statements)).wait()
-
-    async def _hand_over(self, *statements: tuple[str, Rows]) -> OneShot[None]:
         write = _Write(statements)
+        await self._hand_over(write)
+        await write.done.wait()
+
+    async def _hand_over(self, write: _Write) -> None:
+        self._check()
         try:
             await self._mailbox.put(write)
         except MailboxClosed:
             raise StoreError(f"the run store {self.path} is closed") from None
-        return write.done
+
+    def _check(self) -> None:
+        if self._lost is not None:
+            raise StoreError(f"the run store {self.path} lost a group's row") from self._lost
 
     async def _serve(self) -> None:
         # Shielded, because whoever is cancelled, what was handed over is still written; the
@@ -194,8 +201,10 @@ class Store:
                 for write in batch:
                     if error is None:
                         write.done.give(None)
-                    else:
+                    elif write.awaited:
                         write.done.fail(error)
+                    else:
+                        self._lost = error
 
     def _commit(self, batch: list[_Write]) -> StoreError | None:
         """In the writer's thread: one transaction for everybody who waits."""
@@ -205,7 +214,9 @@ class Store:
                 for sql, rows in write.statements:
                     self._connection.executemany(sql, rows)
             self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except Exception as error:
+            # Not only SQLite's own errors (a number too large for it, say): were one to get away,
+            # the writer would be gone and everybody would wait for ever.
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             failure = StoreError(f"the run store {self.path} could not be written: {error}")
@@ -261,6 +272,7 @@ async def open_store(
                     yield store
                 finally:
                     store._mailbox.close()
+        store._check()
     finally:
         connection.close()
 
@@ -270,27 +282,42 @@ def _connect(
 ) -> tuple[sqlite3.Connection, int]:
     try:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
-        # FULL: a commit survives a power cut, not only a killed process. Group commit pays for it.
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA wal_autocheckpoint = 1000")
-        connection.execute("PRAGMA busy_timeout = 5000")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            connection.executescript(
-                f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; END;"
-            )
-            connection.execute(
-                "INSERT INTO run VALUES (?,?,?,1)",
-                (name, config, msgspec.json.encode(facts).decode()),
-            )
-            return connection, 0
-        if version != SCHEMA_VERSION:
-            raise StoreError(
-                f"{path} is a run store of version {version}; this is {SCHEMA_VERSION}. "
-                "Read it with the release that wrote it"
-            )
-        (lives,) = connection.execute("UPDATE run SET lives = lives + 1 RETURNING lives").fetchone()
+        try:
+            return connection, _prepare(connection, path, name, config, facts)
+        except BaseException:
+            connection.close()
+            raise
     except sqlite3.Error as error:
         raise StoreError(f"cannot open the run store {path}: {error}") from error
-    return connection, lives - 1
+
+
+def _prepare(
+    connection: sqlite3.Connection, path: Path, name: str, config: str, facts: dict[str, str]
+) -> int:
+    """Make the file a run store, or see that it is one; which life of the run this is."""
+    # Looked at before anything is changed: it may be somebody else's file.
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if version == 0 and tables:
+        raise StoreError(f"{path} is a database, but not a run store; give the run another folder")
+    if version not in (0, SCHEMA_VERSION):
+        raise StoreError(
+            f"{path} is a run store of version {version}; this is {SCHEMA_VERSION}. "
+            "Read it with the release that wrote it"
+        )
+    connection.execute("PRAGMA journal_mode = WAL")
+    # FULL: a commit survives a power cut, not only a killed process. Group commit pays for it.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA wal_autocheckpoint = 1000")
+    connection.execute("PRAGMA busy_timeout = 5000")
+    if version == 0:
+        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}")
+        connection.execute(
+            "INSERT INTO run VALUES (?,?,?,1)",
+            (name, config, msgspec.json.encode(facts).decode()),
+        )
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+        return 0
+    (lives,) = connection.execute("UPDATE run SET lives = lives + 1 RETURNING lives").fetchone()
+    return int(lives) - 1

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import anyio
 import pytest
-from duologue.engine import Actor, MailboxClosed, Seat, checkpoint, open_actor
-from duologue.engine._mailbox import BURST
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from duologue.engine import Actor, MailboxClosed, Seat, checkpoint, open_actor
+from duologue.engine._mailbox import BURST
 
 pytestmark = pytest.mark.anyio
 

@@ -7,9 +7,10 @@ from typing import Literal
 
 import anyio
 import pytest
-from duologue.engine import Credits, checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from duologue.engine import Credits, checkpoint
 
 Rule = tuple[Literal["acquire", "acquire_nowait", "release", "cancel"], int]
 
@@ -148,14 +149,13 @@ async def test_two_tasks_after_the_last_credit_get_it_one_after_the_other() -> N
 async def test_a_credit_granted_to_a_task_cancelled_in_that_instant_goes_to_the_next() -> None:
     credits = Credits(1)
     await credits.acquire()
-    async with anyio.create_task_group() as tasks:
-        async with anyio.create_task_group() as doomed:
-            doomed.start_soon(credits.acquire)
-            await settle()
-            tasks.start_soon(credits.acquire)
-            await settle()
-            doomed.cancel_scope.cancel()
-            credits.release()
+    async with anyio.create_task_group() as tasks, anyio.create_task_group() as doomed:
+        doomed.start_soon(credits.acquire)
+        await settle()
+        tasks.start_soon(credits.acquire)
+        await settle()
+        doomed.cancel_scope.cancel()
+        credits.release()
     assert (credits.outstanding, credits.waiting) == (1, 0)
 
 

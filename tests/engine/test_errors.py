@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import duologue.engine as engine
 import pytest
+
+from duologue import engine
 from duologue.engine import DuologueError, PartyError, one_error
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import anyio
 import pytest
 import trio
-from duologue.engine import Lateness, open_lateness
 from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
+
+from duologue.engine import Lateness, open_lateness
 
 late = st.floats(0, 100, allow_nan=False)
 

@@ -9,8 +9,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import duologue.engine as engine
 import pytest
+
+from duologue import engine
 
 MAY_IMPORT = {
     "engine": {"engine"},

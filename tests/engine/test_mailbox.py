@@ -6,10 +6,11 @@ from typing import Literal
 
 import anyio
 import pytest
-from duologue.engine import Mailbox, MailboxClosed, MailboxStats, checkpoint
-from duologue.engine._mailbox import BURST
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from duologue.engine import Mailbox, MailboxClosed, MailboxStats, checkpoint
+from duologue.engine._mailbox import BURST
 
 Rule = tuple[Literal["put", "put_nowait", "get", "get_nowait", "cancel", "close", "abandon"], int]
 

@@ -8,6 +8,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from duologue.engine import (
     Action,
     End,
@@ -21,8 +24,6 @@ from duologue.engine import (
     Turn,
     pack_tokens,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 GOLDEN = Path(__file__).parents[1] / "data" / "trajectory-0.1.msgpack"
 

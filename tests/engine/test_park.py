@@ -6,6 +6,7 @@ import asyncio
 
 import anyio
 import pytest
+
 from duologue.engine import Lot, OneShot, checkpoint
 
 pytestmark = pytest.mark.anyio

@@ -7,9 +7,10 @@ import subprocess
 import sys
 
 import pytest
-from duologue.engine import Seed
 from hypothesis import assume, given
 from hypothesis import strategies as st
+
+from duologue.engine import Seed
 
 parts = st.one_of(st.integers(), st.text(st.characters(exclude_categories=["Cs"])))
 paths = st.lists(parts, max_size=6)

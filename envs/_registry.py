@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from functools import cache
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
 from ..engine import UsageError
@@ -23,13 +24,36 @@ def names() -> list[str]:
 
 
 def find(name: str) -> Gym:
-    """The environment of that name; `UsageError` names the near misses when there is none."""
+    """The environment of that name: an installed one, or `module:attribute` for one that is not.
+
+    Raises `UsageError`, naming the near misses when there is none.
+    """
+    module, colon, attribute = name.partition(":")
+    if colon:
+        return _checked(name, _load(name, module, attribute))
     point = _installed().get(name)
     if point is None:
         near = get_close_matches(name, names(), n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"installed: {', '.join(names())}"
-        raise UsageError(f"no environment is called {name!r}; {hint}")
-    gym = point.load()
-    if not isinstance(gym, Gym):
-        raise UsageError(f"entry point {point.value!r} of environment {name!r} is not a Gym")
-    return gym
+        raise UsageError(
+            f"no environment is called {name!r}; {hint} "
+            "(one of your own that is not installed is written module:attribute)"
+        )
+    return _checked(name, point.load())
+
+
+def _load(name: str, module: str, attribute: str) -> object:
+    try:
+        return getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
+            raise  # the environment's own import that failed: its author wants to see which
+        raise UsageError(f"environment {name!r}: there is no module {error.name!r}") from error
+    except AttributeError as error:
+        raise UsageError(f"environment {name!r}: {module} has no {attribute!r}") from error
+
+
+def _checked(name: str, found: object) -> Gym:
+    if not isinstance(found, Gym):
+        raise UsageError(f"environment {name!r} is a {type(found).__name__}, not a Gym")
+    return found

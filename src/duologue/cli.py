@@ -271,6 +271,8 @@ def model_init(
 
 def main() -> None:
     """Run the command line; what went wrong is one line on stderr and an exit code."""
+    # As `python -m` does: `--env mygym:gym` means the module in the folder one stands in.
+    sys.path.insert(0, "")
     try:
         app()
     except UsageError as error:

@@ -55,7 +55,7 @@ def main() -> None:
     extra = short if options.quick else []
     seeds = range(1 if options.quick else options.seeds)
     with tempfile.TemporaryDirectory() as name:
-        runs = []
+        runs: list[dict[str, Any]] = []
         for seed in seeds:
             runs.append(demo(Path(name) / str(seed), "--seed", str(seed), *extra))
             _show({"seed": seed, **runs[-1]}, options.json)

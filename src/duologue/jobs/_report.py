@@ -19,6 +19,9 @@ SCORES = "scores"
 PAIRS = 4
 """Tasks whose dialogues are shown before and after."""
 
+_SUMS = ("seconds", "seconds_step")
+"""Times that other times add up to; stacked with them they would be counted twice."""
+
 _RENAMED = {"clip_low": "clip_fraction_low", "clip_high": "clip_fraction_high"}
 
 
@@ -45,7 +48,14 @@ def build(reader: Reader) -> Report:
     sheet = sheets[-1] if sheets else None
     phases = reader.phases()
     before, after = _samples(reader, phases)
-    curves = [{_RENAMED.get(k, k): v for k, v in row.items()} for row in reader.metrics("train")]
+    curves = [
+        {_RENAMED.get(key, key): value for key, value in row.items() if key not in _SUMS}
+        for row in reader.curve("train")
+    ]
+    cold_start = [
+        {key: row[key] for key in ("step", "loss", "grad_norm") if key in row}
+        for row in reader.curve("coldstart")
+    ]
     main = "train" if "train" in phases else phases[0] if phases else None
     return Report(
         title=f"Run {name}",
@@ -55,7 +65,7 @@ def build(reader: Reader) -> Report:
         table=_table(sheet) if sheet else None,
         curves=curves,
         levels=_levels(sheet) if sheet and curves else [],
-        cold_start=reader.metrics("coldstart"),
+        cold_start=cold_start,
         fates=reader.fates(main),
         ends=reader.ends(main),
         before=before,

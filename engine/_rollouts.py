@@ -5,8 +5,9 @@ a dialogue owns its two parties. A dialogue that fails is retried whole, with a 
 within its attempts and the run's budget; then its failure is recorded like any other end. A group
 closes by counting its samples, failures included, so no failure can hold one open.
 
-Backpressure: a dialogue gives its place back only when its trajectory is durable and its group
-has been taken, so a consumer that stops taking stops admission.
+Backpressure: a dialogue gives its place back only when its trajectory is durable and, if it closed
+its group, the group has been taken. So a consumer that stops taking stops admission, after at most
+`live` closed groups.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from msgspec import Struct
 
 from ._credits import Credits
 from ._dialogue import Dialogue, MakeDialogue, Outcome, converse, describe, end_of
-from ._errors import PartyError, one_error
+from ._errors import PartyError, UsageError, one_error
 from ._messages import End, Fate, Group, Key, Task, Trajectory
 from ._park import checkpoint
 from ._seed import Seed
@@ -54,6 +55,8 @@ class RolloutConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.deadline_s <= 0:
             raise ValueError(f"deadline_s is {self.deadline_s}; it must be positive")
+        if self.wave < 0:
+            raise ValueError(f"wave is {self.wave}; it is a number of groups, or 0 for no waves")
         if self.wave and self.wave * self.samples > self.live:
             raise ValueError(
                 f"a wave of {self.wave} groups of {self.samples} needs live = "
@@ -119,21 +122,29 @@ async def open_rollouts(
     """Run dialogues on `tasks` for as long as the block lasts, and stream the closed groups.
 
     tasks:    may be endless; read one at a time, as credits and places allow. Never waits.
-    credits:  one is taken per group; whoever settles a group's fate gives it back.
+    credits:  one is taken per group; whoever settles a group's fate gives it back. Those of groups
+              that nobody took come back when the block ends.
     store:    with one, a trajectory is durable before its group is offered.
     carried:  groups to finish first, under their own ordinals; `tasks` are numbered from
               `first_group` on.
 
     Leaving the block early cancels what is alive; each such dialogue is recorded as `cancelled`.
     """
+    config = config or RolloutConfig()
+    if credits is not None and config.wave > credits.limit:
+        raise UsageError(
+            f"a wave of {config.wave} groups needs {config.wave} credits, but there are "
+            f"{credits.limit}; make the wave smaller, or allow more groups to be outstanding"
+        )
     send, receive = anyio.create_memory_object_stream[Group](0)
     numbered = chain(
         carried,
         (Carried(ordinal=n, task=task) for n, task in enumerate(tasks, first_group)),
     )
-    run = _Run(make, seed, config or RolloutConfig(), store, phase, credits, send)
+    run = _Run(make, seed, config, store, phase, credits, send)
     with one_error():
-        async with anyio.create_task_group() as owner, receive:
+        # The stream closes last: closed under a dialogue that offers a group, it would raise there.
+        async with receive, anyio.create_task_group() as owner:
             owner.start_soon(run.admit, numbered, name=f"admission of {phase}")
             yield Rollouts(receive, run.stats)
             owner.cancel_scope.cancel()
@@ -188,20 +199,28 @@ class _Run:
         self.groups = groups
         self.places = Credits(config.live, "places for live dialogues")
         self.stats = RolloutStats()
+        self.untaken = 0  # groups that hold a credit and have not been taken from the stream
 
     async def admit(self, begun: Iterator[Carried]) -> None:
         """Start dialogues as credits and places allow; returns when the last has ended."""
-        async with self.groups:
-            if self.config.wave:
-                while await self._admit_wave(begun):
-                    pass
-            else:
-                async with anyio.create_task_group() as dialogues:
-                    for one in begun:
-                        group = await self._open_group(one)
-                        for sample in group.missing:
-                            await self.places.acquire()
-                            self._start(dialogues, group, sample)
+        try:
+            async with self.groups:
+                if self.config.wave:
+                    while await self._admit_wave(begun):
+                        pass
+                else:
+                    await self._admit_each(begun)
+        finally:
+            if self.credits is not None:
+                self.credits.release(self.untaken)
+
+    async def _admit_each(self, begun: Iterator[Carried]) -> None:
+        async with anyio.create_task_group() as dialogues:
+            for one in begun:
+                group = await self._open_group(one)
+                for sample in group.missing:
+                    await self.places.acquire()
+                    self._start(dialogues, group, sample)
 
     async def _admit_wave(self, begun: Iterator[Carried]) -> bool:
         """One lockstep wave; False when there was no task left.
@@ -224,6 +243,7 @@ class _Run:
     async def _open_group(self, begun: Carried) -> _OpenGroup:
         if self.credits is not None:
             await self.credits.acquire()
+        self.untaken += 1
         if self.store is not None:
             await self.store.open_group(self.phase, begun.ordinal, begun.task)
         group = _OpenGroup(begun, self.config.samples)
@@ -235,6 +255,7 @@ class _Run:
     async def _offer(self, group: Group) -> None:
         self.stats.groups += 1
         await self.groups.send(group)
+        self.untaken -= 1
 
     def _start(self, dialogues: TaskGroup, group: _OpenGroup, sample: int) -> None:
         key = Key(group.ordinal, sample)

@@ -214,9 +214,9 @@ class Store:
                 for sql, rows in write.statements:
                     self._connection.executemany(sql, rows)
             self._connection.execute("COMMIT")
-        except Exception as error:
-            # Not only SQLite's own errors (a number too large for it, say): were one to get away,
-            # the writer would be gone and everybody would wait for ever.
+        except Exception as error:  # noqa: BLE001
+            # Not only SQLite's own (a number too large for it, say): were one to get away, the
+            # writer would be gone, and those who wait for it would never be told.
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             failure = StoreError(f"the run store {self.path} could not be written: {error}")

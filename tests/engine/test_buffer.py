@@ -29,8 +29,18 @@ Rule = tuple[Literal["put", "take", "cancel_put", "cancel_take", "close", "drain
 rules: st.SearchStrategy[list[Rule]] = st.lists(
     st.tuples(
         st.sampled_from(
-            ["put", "put", "put", "put", "take", "take", "cancel_put", "cancel_take"]
-            + ["close", "drain"]
+            [
+                "put",
+                "put",
+                "put",
+                "put",
+                "take",
+                "take",
+                "cancel_put",
+                "cancel_take",
+                "close",
+                "drain",
+            ]
         ),
         st.integers(0, 3),
         st.integers(0, 3),

@@ -18,8 +18,19 @@ rules: st.SearchStrategy[list[Rule]] = st.lists(
     st.tuples(
         st.sampled_from(
             # The common ones often, the final ones seldom.
-            ["put", "put", "put", "get", "get", "get_nowait", "put_nowait", "cancel", "cancel"]
-            + ["close", "abandon"]
+            [
+                "put",
+                "put",
+                "put",
+                "get",
+                "get",
+                "get_nowait",
+                "put_nowait",
+                "cancel",
+                "cancel",
+                "close",
+                "abandon",
+            ]
         ),
         st.integers(0, 9),
     ),

@@ -46,10 +46,10 @@ KEEP_WEIGHTS = 2
 
 def serve(connection: socket.socket) -> None:
     """Answer orders until the other side hangs up."""
-    order = _receive(connection)
-    if order is None:
-        return
     try:
+        order = _receive(connection)
+        if order is None:
+            return
         if not isinstance(order, Setup):
             raise TypeError(f"the first order must be Setup, not {type(order).__name__}")
         learner = Learner(order)
@@ -60,6 +60,8 @@ def serve(connection: socket.socket) -> None:
             if order is None:
                 return
             answer = learner.obey(order)
+    except ConnectionError:
+        raise  # nobody is left to be told
     except Exception as error:
         traceback.print_exc()
         connection.sendall(frame(Broken(error=f"{type(error).__name__}: {error}")))

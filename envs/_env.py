@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -55,6 +55,11 @@ MakeScript = Callable[[Task, Random], Script]
 """Scripts get the whole task, hidden part included: an expert is a ceiling, not a contestant."""
 
 
+Voice = Callable[[Sequence[Message]], Awaitable[str]]
+"""Someone who answers a conversation in text: a simulated user or a judge that is a model or a
+script. A gym that takes one says what it asks it, and reads the answer by its own rules."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Gym:
     """An environment as it is registered: its tasks, its rules, its scripted agents.
@@ -62,9 +67,12 @@ class Gym:
     tasks:   generated tasks of our own, endless, deterministic in the seed; no task of one split
              (`train`, `test`) is ever produced by another split, whatever the seed.
     read:    tasks from a file in the environment's official layout; raises `UsageError`.
-    make:    an environment for one dialogue. Keyword options are the gym's own (`options` names
-             them with their defaults).
+    make:    an environment for one dialogue, from a task and a seed. Keyword options are the gym's
+             own (`options` names them with their defaults). A gym whose user or judge may be a
+             `Voice` takes them as the keywords `user` and `judge`; None is the rule-based one.
     scripts: agents by name: at least `expert`; `imperfect` is what a cold start learns from.
+    hidden:  strings of a task that no agent may get to see, whatever it does, unless it said them
+             itself. Leave out what an honest question may be answered with.
     """
 
     name: str
@@ -74,4 +82,5 @@ class Gym:
     read: Callable[[Path], Iterable[Task]] | None = None
     max_turns: int = 16
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    hidden: Callable[[Task], Iterable[str]] | None = None
     summary: str = ""

@@ -10,6 +10,7 @@ from ...engine import UsageError
 _EXTRAS = {
     "train": frozenset({"numpy", "torch", "safetensors", "tokenizers"}),
     "data": frozenset({"pyarrow"}),
+    "gym": frozenset({"gymnasium"}),
 }
 
 

@@ -1,22 +1,23 @@
 """The intention gym: a vague wish, hidden details, and pay for the questions that find them.
 
 UserRL's IntentionGym (2509.19736) with its repairs: the user never knows more than it may say, a
-detail counts once, and a scatter-shot question gets no answer.
+detail counts once, and a scatter-shot question gets no answer. `official` behaviour is the released
+code's, bug for bug (see `_official`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from ...engine import Action, Message, Seed, Task
-from .._env import Env, Gym, Step
+from ...engine import Action, Message, Seed, Task, UsageError
+from .._env import Env, Gym, Step, Voice
 from ._expert import expert, fixed_order, imperfect, random_topic, silent, weather
+from ._official import OfficialIntention, counts
+from ._pay import coverage_reward as coverage_reward
 from ._tasks import Wish, generate, read, wish
 from ._user import User
-
-_PAY = {"3": 1.0, "2": 0.7, "1": 0.4}
-_EXTRA = 0.2
-"""What each further detail of the same question costs."""
+from ._voices import Spoken
 
 _INSTRUCTIONS = """\
 You are an agent that actively interacts with a user to find out what they really want.
@@ -39,50 +40,109 @@ Call the tool `interact_with_env` with two strings, `choice` and `content`. `cho
 """
 
 
-def coverage_reward(importances: Iterable[str]) -> float:
-    """What one question earns by the importances of the details it newly covers, in [0, 1]."""
-    covered = list(importances)
-    if not covered:
-        return 0.0
-    return max(0.0, max(_PAY[i] for i in covered) - _EXTRA * (len(covered) - 1))
-
-
 class Intention:
     """One dialogue: the agent asks, the user answers, newly covered details earn reward."""
 
-    def __init__(self, wanted: Wish, seed: Seed, *, instructions: bool) -> None:
-        self._opening = wanted.task
-        self._instructions = instructions
+    def __init__(
+        self,
+        wanted: Wish,
+        seed: Seed,
+        *,
+        instructions: bool,
+        user: Voice | None = None,
+        judge: Voice | None = None,
+    ) -> None:
+        self._prompt = opening(wanted, instructions=instructions)
         self._user = User(wanted, seed)
+        self._total = len(wanted.missing_details)
+        self._spoken: Spoken | None = None
+        if user is not None or judge is not None:
+            self._spoken = Spoken(wanted, self._user, user=user, judge=judge)
 
     def prompt(self) -> Sequence[Message]:
-        opening = Message("user", self._opening)
-        return [Message("system", _INSTRUCTIONS), opening] if self._instructions else [opening]
+        return self._prompt
 
     async def step(self, action: Action) -> Step:
         match action.choice:
             case "finish":
                 return Step(feedback="Goodbye.", parts={"coverage": 0.0}, done=True)
             case "action" | "answer":
-                reply = self._user.hear(action.content)
+                spoken = self._spoken
+                if spoken is None:
+                    reply = self._user.hear(action.content)
+                else:
+                    reply = await spoken.hear(action.content)
                 reward = coverage_reward(detail.importance for detail in reply.covered)
                 return Step(
                     feedback=reply.text,
                     reward=reward,
                     parts={"coverage": reward},
-                    done=self._user.satisfied,
+                    done=(spoken or self._user).satisfied,
                 )
             case _:
                 return Step(feedback="Please ask me a question.", parts={"coverage": 0.0})
 
+    def state(self) -> dict[str, Any]:
+        """What the official observation says beyond the feedback."""
+        left = (self._spoken or self._user).left
+        return counts(self._total, self._total - left, left)
 
-def make(task: Task, seed: Seed, *, instructions: bool = True) -> Env:
+    def reveal(self) -> dict[str, Any]:
+        """What the official `info` says beyond the history: here nothing that is hidden."""
+        return {}
+
+
+def opening(wanted: Wish, *, instructions: bool) -> Sequence[Message]:
+    """The opening messages: an official row's own, or the gym's."""
+    messages = wanted.prompt or (Message("system", _INSTRUCTIONS), Message("user", wanted.task))
+    return [message for message in messages if instructions or message.role != "system"]
+
+
+def make(
+    task: Task,
+    seed: Seed,
+    *,
+    behaviour: str = "fixed",
+    instructions: bool = True,
+    user: Voice | None = None,
+    judge: Voice | None = None,
+) -> Env:
     """The environment of one dialogue; `seed` settles the user's wording and free choices.
 
-    `instructions=False` leaves the system message out, for models that learnt the tool before.
-    Raises `UsageError` when the task is not of this gym.
+    behaviour:    `fixed`, or `official`: the released code's, bug for bug.
+    instructions: False leaves the system message out, for models that learnt the tool before.
+    user, judge:  who answers and who grades; rule-based when None.
+
+    Raises `UsageError` when the task is not of this gym or an option has no such value.
     """
-    return Intention(wish(task), seed / "user", instructions=instructions)
+    wanted = wish(task)
+    match behaviour:
+        case "fixed":
+            return Intention(
+                wanted, seed / "user", instructions=instructions, user=user, judge=judge
+            )
+        case "official":
+            return OfficialIntention(
+                wanted,
+                User(wanted, seed / "user"),
+                (seed / "canned").random(),
+                name=task.id,
+                prompt=opening(wanted, instructions=instructions),
+                user=user,
+                judge=judge,
+            )
+        case _:
+            raise UsageError(f"behaviour is {behaviour!r}; it is 'fixed' or 'official'")
+
+
+def hidden(task: Task) -> Iterable[str]:
+    """How the task words what it hides. Not the values: the user says them when asked, and names
+    the topics of the small world."""
+    wanted = wish(task)
+    inquiries = {detail.inquiry for detail in wanted.missing_details}
+    if wanted.domain:
+        return inquiries
+    return inquiries | {detail.description for detail in wanted.missing_details}
 
 
 gym = Gym(
@@ -100,6 +160,7 @@ gym = Gym(
     },
     # At 5 turns asking at random comes within a fifth of the expert; at 4 it does not.
     max_turns=4,
-    options={"instructions": True},
+    options={"behaviour": "fixed", "instructions": True},
+    hidden=hidden,
     summary="Find out what a vague wish leaves unsaid, one question at a time.",
 )

@@ -10,12 +10,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from random import Random
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from ...engine import Seed, Task, UsageError
+from ...engine import Message, Seed, Task, UsageError
+from .._rows import OFFICIAL, check_row, json_records, official_file, parquet_rows
 from ._world import DOMAINS, INQUIRIES, TIERS, USUAL_DOMAINS, VALUES
 
 Importance = Literal["1", "2", "3"]
@@ -41,6 +42,8 @@ class Wish(Struct, frozen=True, kw_only=True, omit_defaults=True):
     domain: str = ""
     shown: tuple[tuple[str, str], ...] = ()
     """Topics that the opening line gives away, with their values."""
+    prompt: tuple[Message, ...] = ()
+    """The opening messages of an official row."""
 
 
 class _Row(Wish, frozen=True, kw_only=True):
@@ -171,30 +174,49 @@ def _split_of(made: Wish) -> str:
 # ---- official
 
 
+FILES = ("all_intentions_train.json", "all_intentions_test.json")
+
+
 def read(path: Path) -> list[Task]:
     """The tasks of a file in the official layout, in its order, with their own ids.
 
-    The split is `test` when the file's name says so, else `train`. `UsageError` names the file,
-    the row (from 0), the field and what is wrong with it.
+    A JSON file holds the details; its split is `test` when the file's name says so, else `train`.
+    The rows of a parquet file name tasks of the two JSON files, which are looked for beside the
+    file and above it, and bring their own splits and prompts. `UsageError` names the file, the row
+    (from 0), the field and what is wrong with it.
     """
+    if path.suffix == ".parquet":
+        return _read_rows(path)
     split = "test" if "test" in path.stem.lower() else "train"
-    try:
-        rows = msgspec.json.decode(path.read_bytes(), type=list[msgspec.Raw])
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is no JSON list of tasks: {error}") from error
-    first: dict[str, int] = {}
+    return [
+        Task(env="intention", id=name, split=split, data=data)
+        for name, data in _records(path).items()
+    ]
+
+
+def _records(path: Path) -> dict[str, dict[str, Any]]:
+    """The records of a JSON file by id, as they stand but for the id."""
+    records: dict[str, dict[str, Any]] = {}
+    for row, plain in json_records(path, _Row):
+        del plain["id"]
+        records[row.id] = plain
+    return records
+
+
+def _read_rows(path: Path) -> list[Task]:
+    rows = parquet_rows(path, OFFICIAL["intention"])
+    sources = [official_file(path, name) for name in FILES]
+    # The two files share no id, and where one did, a row of the test set would mean the test's.
+    records = {name: data for source in sources for name, data in _records(source).items()}
     tasks: list[Task] = []
-    for i, raw in enumerate(rows):
-        try:
-            row = msgspec.json.decode(raw, type=_Row)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path}, row {i}: {error}") from error
-        if row.id in first:
-            raise UsageError(f"{path}, row {i}: id {row.id!r} is that of row {first[row.id]} too")
-        first[row.id] = i
-        data = msgspec.json.decode(raw)
-        del data["id"]
-        tasks.append(Task(env="intention", id=row.id, split=split, data=data))
+    for row in rows:
+        with check_row(path, row.index):
+            if row.id not in records:
+                known = " or ".join(map(str, sources))
+                raise ValueError(f"create_kwargs.id: {row.id!r} is not in {known}")
+            data = records[row.id]
+            if row.kwargs.get("task", data["task"]) != data["task"]:
+                raise ValueError(f"create_kwargs.task: not the task of {row.id!r} in the JSON file")
+        data = data | {"prompt": msgspec.to_builtins(row.prompt)}
+        tasks.append(Task(env="intention", id=row.id, split=row.split, data=data))
     return tasks

@@ -68,14 +68,25 @@ class User:
         """Whether nothing is left to ask for."""
         return not self._missing
 
-    def hear(self, question: str) -> Reply:
-        """The user's reply to any text at all."""
+    @property
+    def left(self) -> int:
+        """How many details are still to be asked for."""
+        return len(self._missing)
+
+    def hear(self, question: str, *, several: bool = False) -> Reply:
+        """The user's reply to any text at all; with `several`, to each topic that it names."""
         heard = self._matcher.hear(question)
-        if len(heard.subjects) > 1:
+        if len(heard.subjects) > 1 and not several:
             return Reply(self._rng.choice(_MANY))
         if not heard.subjects:
             return Reply(self._say(self._phrases.indifferent[:1] if heard.related else _LOST))
-        subject = heard.subjects[0]
+        replies = [self._reply(subject) for subject in heard.subjects]
+        if len(replies) == 1:
+            return replies[0]
+        covered = tuple(detail for reply in replies for detail in reply.covered)
+        return Reply(" ".join(reply.text for reply in replies), covered)
+
+    def _reply(self, subject: int) -> Reply:
         detail = self._missing.pop(subject, None)
         if detail is not None:
             self._told.add(subject)

@@ -97,7 +97,7 @@ async def test_instructions_come_first_and_can_be_left_out() -> None:
     assert opening.content == TASK.data["task"]
     assert "interact_with_env" in system.content
     assert list(gym.make(TASK, Seed(0), instructions=False).prompt()) == [opening]
-    assert gym.options == {"instructions": True}
+    assert gym.options["instructions"] is True
 
 
 actions = st.builds(

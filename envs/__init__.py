@@ -10,5 +10,6 @@ from ._env import Gym as Gym
 from ._env import MakeScript as MakeScript
 from ._env import Script as Script
 from ._env import Step as Step
+from ._env import Voice as Voice
 from ._registry import find as find
 from ._registry import names as names

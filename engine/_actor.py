@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
 import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
 from msgspec import Struct
 
 from ._errors import MailboxClosed, one_error
@@ -45,7 +46,11 @@ class Actor(Generic[M, R]):
 
     async def tell(self, message: M) -> None:
         """Leave a message; waits while the mailbox is full. Raises `MailboxClosed`."""
-        await self._mailbox.put((message, None))
+        try:
+            await self._mailbox.put((message, None))
+        except MailboxClosed:
+            await checkpoint_if_cancelled()
+            raise
 
     async def ask(self, message: M) -> R:
         """Leave a message and wait for its reply.
@@ -54,8 +59,13 @@ class Actor(Generic[M, R]):
         dead letter: counted, and raised in nobody else's task.
         """
         reply: OneShot[R] = OneShot()
-        await self._mailbox.put((message, reply))
-        return await reply.wait()
+        try:
+            await self._mailbox.put((message, reply))
+            return await reply.wait()
+        except MailboxClosed:
+            # What stopped the actor may be stopping us as well, and then that is the news.
+            await checkpoint_if_cancelled()
+            raise
 
     def stats(self) -> ActorStats:
         return ActorStats(mailbox=self._mailbox.stats(), dead_replies=self._dead_replies)

@@ -73,12 +73,14 @@ async def test_a_told_messages_error_stops_the_actors_block() -> None:
     async def receive(number: int) -> None:
         raise KeyError(number)
 
+    handle: list[Actor[int, None]] = []
     with pytest.raises(KeyError):
         async with open_actor(receive) as actor:
+            handle.append(actor)
             await actor.tell(1)
             await anyio.sleep_forever()
     with pytest.raises(MailboxClosed):
-        await actor.tell(2)
+        await handle[0].tell(2)
 
 
 async def test_an_error_in_the_block_comes_out_as_itself() -> None:
@@ -161,9 +163,11 @@ async def test_cancelling_the_block_stops_the_actor_at_once() -> None:
             await actor.ask(number)
         refused.append(str(caught.value))
 
+    handle: list[Actor[int, int]] = []
     async with anyio.create_task_group() as outside:
         with anyio.CancelScope() as scope:
             async with open_actor(receive, capacity=2, name="sleeper") as actor:
+                handle.append(actor)
                 await actor.tell(0)
                 await settle()
                 for number in (1, 2, 3):
@@ -175,7 +179,7 @@ async def test_cancelling_the_block_stops_the_actor_at_once() -> None:
         "sleeper stopped before it read the message",
         "sleeper was closed while a message waited for room",
     ]
-    stats = actor.stats().mailbox
+    stats = handle[0].stats().mailbox
     assert (stats.sent, stats.received, stats.dead) == (3, 1, 2)
 
 

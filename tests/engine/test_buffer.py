@@ -46,7 +46,7 @@ rules: st.SearchStrategy[list[Rule]] = st.lists(
         st.integers(0, 3),
     ),
     max_size=30,
-)  # type: ignore[assignment]
+)
 
 
 async def settle() -> None:

@@ -20,7 +20,7 @@ rules: st.SearchStrategy[list[Rule]] = st.lists(
         st.integers(0, 4),
     ),
     max_size=30,
-)  # type: ignore[assignment]
+)
 
 
 async def settle() -> None:

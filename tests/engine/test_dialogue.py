@@ -46,12 +46,12 @@ class Talker:
     async def receive(self, observation: Observation) -> Reply:
         await checkpoint()
         line = self.lines.pop(0) if self.lines else SAY
-        if isinstance(line, float):
-            await anyio.sleep(line)
-            line = SAY
         if isinstance(line, Exception):
             raise line
-        return line
+        if isinstance(line, Reply):
+            return line
+        await anyio.sleep(line)
+        return SAY
 
     def tokens(self) -> Tokens | None:
         assert not self.closed
@@ -72,12 +72,12 @@ class World:
         self.steps.append(reply)
         await checkpoint()
         line = self.seen.pop(0) if self.seen else HEAR
-        if isinstance(line, float):
-            await anyio.sleep(line)
-            line = HEAR
         if isinstance(line, Exception):
             raise line
-        return line
+        if isinstance(line, Observation):
+            return line
+        await anyio.sleep(line)
+        return HEAR
 
 
 def over(end: End) -> Observation:

@@ -123,7 +123,7 @@ async def test_an_error_is_raised_where_the_value_is_awaited() -> None:
         tasks.start_soon(give)
         with pytest.raises(KeyError) as caught:
             await shot.wait()
-    assert caught.value is error
+        assert caught.value is error
 
 
 async def test_a_value_nobody_waits_for_any_more_is_refused() -> None:

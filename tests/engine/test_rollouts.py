@@ -183,7 +183,8 @@ def always(what: End | Exception | None) -> Play:
 
 
 def config(**changes: Any) -> RolloutConfig:
-    return RolloutConfig(**{"samples": 2, "live": 8, "retry_budget": 1000.0, **changes})
+    settings: dict[str, Any] = {"samples": 2, "live": 8, "retry_budget": 1000.0, **changes}
+    return RolloutConfig(**settings)
 
 
 async def all_groups(rollouts: Rollouts) -> list[Group]:
@@ -196,9 +197,12 @@ async def all_groups(rollouts: Rollouts) -> list[Group]:
 async def test_every_task_is_tried_as_often_as_asked_and_recorded_once(tmp_path: Path) -> None:
     table = Table()
     path = tmp_path / "run.db"
-    async with open_store(path) as store, open_rollouts(
-        tasks(40), table.make, seed=Seed(1), config=config(samples=3), store=store
-    ) as rollouts:
+    async with (
+        open_store(path) as store,
+        open_rollouts(
+            tasks(40), table.make, seed=Seed(1), config=config(samples=3), store=store
+        ) as rollouts,
+    ):
         groups = await all_groups(rollouts)
         stats = rollouts.stats
     assert sorted(group.ordinal for group in groups) == list(range(40))
@@ -353,9 +357,12 @@ def test_a_timeout_is_recorded_and_not_retried(virtual_time: VirtualTime) -> Non
 
 async def recorded(folder: Path, name: str, **changes: Any) -> list[bytes]:
     path = folder / f"{name}.db"
-    async with open_store(path) as store, open_rollouts(
-        tasks(12), Table().make, seed=Seed(5), config=config(**changes), store=store
-    ) as rollouts:
+    async with (
+        open_store(path) as store,
+        open_rollouts(
+            tasks(12), Table().make, seed=Seed(5), config=config(**changes), store=store
+        ) as rollouts,
+    ):
         await all_groups(rollouts)
     with open_reader(path) as reader:
         return reader.records("rollout")
@@ -518,9 +525,12 @@ async def test_waves_are_admitted_together_and_ended_together() -> None:
 async def test_leaving_early_cancels_and_records_what_is_alive(tmp_path: Path, wave: int) -> None:
     path = tmp_path / "run.db"
     play = Play(lambda key, attempt: End.DONE if key.group == 0 else None)
-    async with open_store(path) as store, open_rollouts(
-        endless(), play.make, seed=Seed(0), config=config(wave=wave), store=store
-    ) as rollouts:
+    async with (
+        open_store(path) as store,
+        open_rollouts(
+            endless(), play.make, seed=Seed(0), config=config(wave=wave), store=store
+        ) as rollouts,
+    ):
         await rollouts.receive()
         with anyio.fail_after(10):
             while len(play.lines) < (6 if wave else 8):

@@ -326,7 +326,7 @@ def test_a_crash_while_the_store_is_made_leaves_none_or_a_whole_one(tmp_path: Pa
 
 def create_and_crash(path: Path, last: int) -> bool:
     """Make a store, but stop dead after `last` statements; True when it was whole by then."""
-    from duologue.engine import _store
+    from duologue.engine._store import _connect
 
     class Crash(BaseException):
         pass
@@ -353,9 +353,9 @@ def create_and_crash(path: Path, last: int) -> bool:
         return real(*args, factory=Dying, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_store.sqlite3, "connect", connect)
+        patch.setattr(sqlite3, "connect", connect)
         try:
-            connection, _ = _store._connect(path, "made", "", {})
+            connection, _ = _connect(path, "made", "", {})
         except Crash as crash:
             crash.__traceback__ = None
             return False
@@ -441,7 +441,7 @@ rules: st.SearchStrategy[list[Rule]] = st.lists(
         st.sampled_from(Fate),
     ),
     max_size=15,
-)  # type: ignore[assignment]
+)
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

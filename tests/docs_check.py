@@ -10,7 +10,6 @@ on PATH. Words after the language steer it:
     sh budget=120      seconds the block may take (BUDGET_S when it does not say)
 
 Lines that start with `make ` are left out and said to be: CI runs those as stages of their own.
-What a block installs with pip goes into the fresh directory, never into the environment.
 """
 
 from __future__ import annotations
@@ -137,7 +136,7 @@ def _run(command: Sequence[str], folder: Path, budget_s: float) -> str | None:
     process = subprocess.Popen(
         command,
         cwd=folder,
-        env=_environment(folder),
+        env=_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -154,20 +153,9 @@ def _run(command: Sequence[str], folder: Path, budget_s: float) -> str | None:
     return None if process.returncode == 0 else f"{output}exit code {process.returncode}"
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    installed = str(folder / ".installed")
-    return {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-        "PYTHONPATH": installed,
-        "PYTHONDONTWRITEBYTECODE": "1",
-        # `pip install ./thing` needs no network and leaves the environment as it is. (pip reads
-        # the last of these as the value of `build_isolation`.)
-        "PIP_TARGET": installed,
-        "PIP_NO_DEPS": "1",
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "PIP_NO_BUILD_ISOLATION": "0",
-    }
+def _environment() -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return {**os.environ, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def _indented(text: str) -> str:

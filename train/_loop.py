@@ -36,6 +36,7 @@ from ..engine import (
     Store,
     Task,
     Trajectory,
+    UsageError,
     one_error,
     open_rollouts,
 )
@@ -130,9 +131,21 @@ async def open_training(
     checkpoints: the folder they are written to.
 
     The stream ends after the last step; then what is still outstanding is cancelled. Errors of the
-    learner (`LearnerDied`), the store or the engine are raised from the block.
+    learner (`LearnerDied`), the store or the engine are raised from the block. Raises `UsageError`
+    for rollouts that could never fill a batch or teach anything.
     """
     credits = Credits((config.max_staleness + 1) * config.groups_per_step, "group credits")
+    if rollout.samples < 2:
+        raise UsageError(
+            f"rollout.samples is {rollout.samples}; the dialogues of a task are compared with one "
+            "another, so training needs at least 2 (8 is a good start)"
+        )
+    if rollout.wave and config.groups_per_step % rollout.wave:
+        # The last wave before a step would wait for credits that only the step gives back.
+        raise UsageError(
+            f"rollout.wave is {rollout.wave}; in training it must divide "
+            f"train.groups_per_step = {config.groups_per_step}"
+        )
     buffer = Buffer(credits.limit)
     send, receive = anyio.create_memory_object_stream[Progress](0)
     start = start or Start()

@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from ._errors import StoreError
 from ._messages import End, Fate, Task, Trajectory
+from ._seal import seal
+from ._store import check_version
+
+T = TypeVar("T")
+
+PAGE = 256
+"""Rows read at once. A read transaction left open would keep the WAL from shrinking, and a whole
+phase in memory could be larger than the machine's."""
+
+_TABLES = {
+    "run": "rowid",
+    "trajectories": "rowid",
+    "metrics": "rowid",
+    "versions": "rowid",
+    "groups": "phase, ordinal",
+    "fates": "phase, ordinal, sample, life",
+}
+"""Every table, and what its rows are found by."""
 
 _decode_trajectory = msgspec.msgpack.Decoder(Trajectory).decode
+_decode_data = msgspec.msgpack.Decoder().decode
+_decode_json = msgspec.json.Decoder().decode
+_decode_facts = msgspec.json.Decoder(dict[str, str]).decode
 
 
 class Stored(Struct, frozen=True, kw_only=True):
@@ -37,16 +59,41 @@ class OpenGroup(Struct, frozen=True, kw_only=True):
 
 
 class Reader:
-    """A run store, read-only. Reads nothing until asked; each call sees one moment."""
+    """A run store, read-only. Reads nothing until asked.
+
+    Every row that is handed out is checked against its seal: what comes back is what was written,
+    or a `StoreError` that names the row. Counts are SQLite's; `check` answers for those.
+    """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self._connection = connection
+        self._known = False
+
+    def check(self) -> None:
+        """Read everything there is. Raises `StoreError` for the first thing that is damaged."""
+        (verdict,) = self._one("PRAGMA integrity_check(1)")
+        if verdict != "ok":
+            raise self._damaged(verdict)
+        for table, key in _TABLES.items():
+            where, after = "", ()
+            while rows := self._rows(
+                table,
+                f"SELECT {key}, * FROM {table} {where} ORDER BY {key} LIMIT {PAGE}",
+                after,
+                skip=key.count(",") + 1,
+            ):
+                after = rows[-1][: key.count(",") + 1]
+                where = f"WHERE ({key}) > ({','.join('?' * len(after))})"
 
     def run(self) -> tuple[str, str, dict[str, str]]:
         """(name, configuration, facts) of the run."""
-        name, config, facts = self._one("SELECT name, config, facts FROM run")
-        return name, config, msgspec.json.decode(facts, type=dict[str, str])
+        name, config, facts, _ = self._run()
+        return name, config, self._decoded(_decode_facts, facts, "run")
+
+    def lives(self) -> int:
+        """How often the run was started or resumed."""
+        return int(self._run()[3])
 
     def phases(self) -> list[str]:
         """The phases that have trajectories, in the order they began."""
@@ -54,38 +101,82 @@ class Reader:
         return [phase for (phase,) in rows]
 
     def trajectories(self, phase: str | None = None) -> Iterator[Stored]:
-        """Trajectories sorted by phase, group and sample."""
-        for row in self._all(
-            """SELECT t.phase, t.record, t.seconds, f.fate, t.life FROM trajectories t
-               LEFT JOIN fates f USING (phase, ordinal, sample, life)
-               WHERE ?1 IS NULL OR t.phase = ?1 ORDER BY t.phase, t.ordinal, t.sample, t.life""",
+        """Trajectories sorted by phase, group and sample: those that were there when the first was
+        asked for, and whose records have not been pruned. Only a page of them is in memory."""
+        (last,) = self._one("SELECT max(rowid) FROM trajectories")
+        for name in sorted(self.phases()) if phase is None else [phase]:
+            after = (-1, -1, -1)
+            while rows := self._page(name, after, last):
+                after = rows[-1][1:4]
+                yield from (stored for row in rows if (stored := self._stored(row)) is not None)
+
+    def pruned(self, phase: str | None = None) -> int:
+        """How many trajectories have only their row left, and no record."""
+        (count,) = self._one(
+            """SELECT count(*) FROM trajectories
+               WHERE length(record) = 0 AND (?1 IS NULL OR phase = ?1)""",
             (phase,),
-        ):
-            yield Stored(
-                phase=row[0],
-                trajectory=_decode_trajectory(row[1]),
-                seconds=row[2],
-                fate=None if row[3] is None else Fate(row[3]),
-                life=row[4],
+        )
+        return int(count)
+
+    def _page(self, phase: str, after: tuple[int, ...], last: int | None) -> list[Any]:
+        rows = self._rows(
+            "trajectories",
+            """SELECT * FROM trajectories WHERE phase = ?1 AND (ordinal, sample, life) > (?2,?3,?4)
+               AND rowid <= ?5 ORDER BY ordinal, sample, life LIMIT ?6""",
+            (phase, *after, last, PAGE),
+        )
+        if not rows:
+            return []
+        fates = {
+            row[1:4]: row
+            for row in self._rows(
+                "fates",
+                """SELECT * FROM fates WHERE phase = ?1
+                   AND (ordinal, sample, life) BETWEEN (?2,?3,?4) AND (?5,?6,?7)""",
+                (phase, *rows[0][1:4], *rows[-1][1:4]),
             )
+        }
+        return [(*row, fates.get(row[1:4])) for row in rows]
+
+    def _stored(self, row: tuple[Any, ...]) -> Stored | None:
+        phase, ordinal, sample, life, *_, seconds, record, fate = row
+        if not record:
+            return None
+        place = f"trajectory {phase}/{ordinal}/{sample}"
+        if fate is None:
+            raise self._damaged(f"{place} has no fate")
+        return Stored(
+            phase=phase,
+            trajectory=self._decoded(_decode_trajectory, record, place),
+            seconds=seconds,
+            fate=self._decoded(Fate, fate[4], place),
+            life=life,
+        )
 
     def records(self, phase: str) -> list[bytes]:
         """The packed records of a phase sorted by group and sample: what two runs compare."""
-        rows = self._all(
-            "SELECT record FROM trajectories WHERE phase = ? ORDER BY ordinal, sample, life",
+        rows = self._rows(
+            "trajectories",
+            "SELECT * FROM trajectories WHERE phase = ? ORDER BY ordinal, sample, life",
             (phase,),
         )
-        return [record for (record,) in rows]
+        return [row[-1] for row in rows if row[-1]]
 
-    def tasks(self, phase: str) -> list[Task]:
-        """The tasks of a phase in group order."""
-        rows = self._all(
-            "SELECT env, task, split, data FROM groups WHERE phase = ? ORDER BY ordinal", (phase,)
+    def tasks(self, phase: str, first: int = 0, last: int | None = None) -> list[Task]:
+        """The tasks of a phase in group order, of the groups from `first` to `last` alone."""
+        rows = self._rows(
+            "groups",
+            """SELECT * FROM groups WHERE phase = ?1 AND ordinal >= ?2
+               AND (?3 IS NULL OR ordinal <= ?3) ORDER BY ordinal""",
+            (phase, first, last),
         )
-        return [
-            Task(env=env, id=task, split=split, data=msgspec.msgpack.decode(data))
-            for env, task, split, data in rows
-        ]
+        return [self._task(row) for row in rows]
+
+    def _task(self, row: tuple[Any, ...]) -> Task:
+        phase, ordinal, env, task, split, data, _ = row
+        content = self._decoded(_decode_data, data, f"group {phase}/{ordinal}")
+        return Task(env=env, id=task, split=split, data=content)
 
     def count(self, phase: str | None = None) -> int:
         (count,) = self._one(
@@ -98,19 +189,27 @@ class Reader:
             "SELECT fate, count(*) FROM fates WHERE ?1 IS NULL OR phase = ?1 GROUP BY fate",
             (phase,),
         )
-        return {Fate(fate): count for fate, count in rows}
+        return {self._decoded(Fate, fate, "a fate"): count for fate, count in rows}
 
     def ends(self, phase: str | None = None) -> dict[End, int]:
         rows = self._all(
             'SELECT "end", count(*) FROM trajectories WHERE ?1 IS NULL OR phase = ?1 GROUP BY "end"',
             (phase,),
         )
-        return {End(end): count for end, count in rows}
+        return {self._decoded(End, end, "an end"): count for end, count in rows}
 
     def metrics(self, kind: str) -> list[dict[str, Any]]:
         """The lines of one curve, oldest first; each has its `step`."""
-        rows = self._all("SELECT step, data FROM metrics WHERE kind = ? ORDER BY rowid", (kind,))
-        return [{"step": step, **msgspec.json.decode(data)} for step, data in rows]
+        rows = self._rows("metrics", "SELECT * FROM metrics WHERE kind = ? ORDER BY rowid", (kind,))
+        return [
+            {"step": step, **self._decoded(_decode_json, data, f"metrics {kind}/{step}")}
+            for _, step, data in rows
+        ]
+
+    def last_step(self, kind: str) -> int | None:
+        """The highest step of a curve; None when it has no line."""
+        (step,) = self._one("SELECT max(step) FROM metrics WHERE kind = ?", (kind,))
+        return None if step is None else int(step)
 
     def curve(self, kind: str) -> list[dict[str, Any]]:
         """The same with one line a step, by step: where a run went back and took a step again,
@@ -121,8 +220,9 @@ class Reader:
     def open_groups(self, phase: str, step: int) -> list[OpenGroup]:
         """The groups that were not settled before `step`, by ordinal, with the latest life's
         trajectory of each sample that has one."""
-        groups = self._all(
-            """SELECT ordinal, env, task, split, data FROM groups
+        groups = self._rows(
+            "groups",
+            """SELECT * FROM groups
                WHERE phase = ? AND (settled IS NULL OR settled >= ?) ORDER BY ordinal""",
             (phase, step),
         )
@@ -134,12 +234,8 @@ class Reader:
         for (ordinal, _), stored in latest.items():
             found.setdefault(ordinal, []).append(stored)
         return [
-            OpenGroup(
-                ordinal=ordinal,
-                task=Task(env=env, id=task, split=split, data=msgspec.msgpack.decode(data)),
-                stored=tuple(found.get(ordinal, ())),
-            )
-            for ordinal, env, task, split, data in groups
+            OpenGroup(ordinal=row[1], task=self._task(row), stored=tuple(found.get(row[1], ())))
+            for row in groups
         ]
 
     def next_group(self, phase: str) -> int:
@@ -149,21 +245,50 @@ class Reader:
 
     def versions(self) -> list[tuple[int, int | None, int]]:
         """(version, parent, step) of every policy version."""
-        return self._all("SELECT version, parent, step FROM versions ORDER BY version")
+        return self._rows("versions", "SELECT * FROM versions ORDER BY version")
 
-    def _one(self, sql: str, parameters: tuple[object, ...] = ()) -> tuple[Any, ...]:
-        rows = self._all(sql, parameters)
+    def _run(self) -> tuple[str, str, str, int]:
+        rows = self._rows("run", "SELECT * FROM run")
         if not rows:
             raise StoreError(f"{self.path} is a run store without a run in it")
-        row: tuple[Any, ...] = rows[0]
+        row: tuple[str, str, str, int] = rows[0]
         return row
 
+    def _one(self, sql: str, parameters: tuple[object, ...] = ()) -> tuple[Any, ...]:
+        row: tuple[Any, ...] = self._all(sql, parameters)[0]
+        return row
+
+    def _rows(
+        self, table: str, sql: str, parameters: tuple[object, ...] = (), *, skip: int = 0
+    ) -> list[Any]:
+        """Whole rows of a table, checked and without their seals; `skip` columns come before."""
+        rows = self._all(sql, parameters)
+        for row in rows:
+            if seal(*row[skip:-1]) != row[-1]:
+                name = "/".join(str(value) for value in row[skip : skip + 3])[:80]
+                raise self._damaged(f"the row {name} of {table} is not what was written")
+        return [row[:-1] for row in rows]
+
     def _all(self, sql: str, parameters: tuple[object, ...] = ()) -> list[Any]:
-        # Fetched at once: a read transaction left open would keep the WAL from shrinking.
         try:
+            if not self._known:
+                check_version(self._connection, self.path, may_be_empty=False)
+                self._known = True
             return self._connection.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
             raise StoreError(f"cannot read the run store {self.path}: {error}") from error
+
+    def _decoded(self, decode: Callable[[Any], T], value: Any, place: str) -> T:
+        try:
+            return decode(value)
+        except (ValueError, TypeError, msgspec.MsgspecError, RecursionError) as error:
+            raise self._damaged(f"{place}: {error}") from error
+
+    def _damaged(self, what: str) -> StoreError:
+        return StoreError(
+            f"the run store {self.path} is damaged: {what}. Put it back from a copy; "
+            f"`sqlite3 {self.path.name} .recover` saves what is whole"
+        )
 
 
 @contextmanager
@@ -173,10 +298,18 @@ def open_reader(path: Path) -> Generator[Reader]:
         raise StoreError(f"there is no run store at {path}; is this a run directory?")
     try:
         # As a URI the path is quoted; by hand, a "?" or "#" in it would name another file.
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?{_mode(path)}", uri=True)
     except sqlite3.Error as error:
         raise StoreError(f"cannot open the run store {path}: {error}") from error
     try:
         yield Reader(path, connection)
     finally:
         connection.close()
+
+
+def _mode(path: Path) -> str:
+    """How to open the file. A store in WAL mode wants to make two files beside it even to be read;
+    on a read-only disk it cannot, but nobody can write there either."""
+    log = path.with_name(f"{path.name}-wal")
+    quiet = not log.exists() or log.stat().st_size == 0
+    return "immutable=1" if quiet and not os.access(path.parent, os.W_OK) else "mode=ro"

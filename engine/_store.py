@@ -22,17 +22,19 @@ from ._errors import MailboxClosed, StoreError, one_error
 from ._mailbox import Mailbox
 from ._messages import Fate, Key, Task, Trajectory
 from ._park import OneShot
+from ._seal import seal
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE run (
-    name TEXT NOT NULL, config TEXT NOT NULL, facts TEXT NOT NULL, lives INTEGER NOT NULL
+    name TEXT NOT NULL, config TEXT NOT NULL, facts TEXT NOT NULL, lives INTEGER NOT NULL,
+    seal INTEGER NOT NULL
 );
 CREATE TABLE groups (
     phase TEXT NOT NULL, ordinal INTEGER NOT NULL,
     env TEXT NOT NULL, task TEXT NOT NULL, split TEXT NOT NULL, data BLOB NOT NULL,
-    settled INTEGER,
+    settled INTEGER, seal INTEGER NOT NULL,
     PRIMARY KEY (phase, ordinal)
 ) WITHOUT ROWID;
 CREATE TABLE trajectories (
@@ -40,29 +42,43 @@ CREATE TABLE trajectories (
     env TEXT NOT NULL, task TEXT NOT NULL, split TEXT NOT NULL,
     "end" TEXT NOT NULL, reward REAL, turns INTEGER NOT NULL, tokens INTEGER NOT NULL,
     version INTEGER, seconds REAL NOT NULL, record BLOB NOT NULL,
+    seal INTEGER NOT NULL,
     UNIQUE (phase, ordinal, sample, life)
 );
 CREATE TABLE fates (
     phase TEXT NOT NULL, ordinal INTEGER NOT NULL, sample INTEGER NOT NULL, life INTEGER NOT NULL,
-    fate TEXT NOT NULL, step INTEGER,
+    fate TEXT NOT NULL, step INTEGER, seal INTEGER NOT NULL,
     PRIMARY KEY (phase, ordinal, sample, life)
 ) WITHOUT ROWID;
 CREATE TABLE metrics (
-    kind TEXT NOT NULL, step INTEGER NOT NULL, data TEXT NOT NULL
+    kind TEXT NOT NULL, step INTEGER NOT NULL, data TEXT NOT NULL, seal INTEGER NOT NULL
 );
 CREATE TABLE versions (
-    version INTEGER PRIMARY KEY, parent INTEGER, step INTEGER NOT NULL
+    version INTEGER PRIMARY KEY, parent INTEGER, step INTEGER NOT NULL, seal INTEGER NOT NULL
 );
 """
 
 # `life` counts the lives of the run: a crash ends one, a resume begins the next. A dialogue that
 # the next life runs again gets a row of its own; the row of the latest life is the one that counts.
-_APPEND = "INSERT INTO trajectories VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-_FIRST_FATE = "INSERT INTO fates VALUES (?,?,?,?,?,NULL)"
-_FATE = """UPDATE fates SET fate = ?4, step = ?5 WHERE (phase, ordinal, sample) = (?1, ?2, ?3)
+#
+# `seal` is a function of ours (`_seal.py`): any tool can read the file, but only we write it.
+_COLUMNS = ",".join(f"?{n}" for n in range(1, 15))
+_APPEND = f"INSERT INTO trajectories VALUES ({_COLUMNS}, seal({_COLUMNS}))"
+_FIRST_FATE = "INSERT INTO fates VALUES (?1,?2,?3,?4,?5,NULL, seal(?1,?2,?3,?4,?5,NULL))"
+_FATE = """UPDATE fates SET fate = ?4, step = ?5, seal = seal(phase,ordinal,sample,life,?4,?5)
+    WHERE (phase, ordinal, sample) = (?1, ?2, ?3)
     AND life = (SELECT max(life) FROM fates WHERE (phase, ordinal, sample) = (?1, ?2, ?3))"""
-_GROUP = "INSERT OR IGNORE INTO groups VALUES (?,?,?,?,?,?,NULL)"
-_SETTLE = "UPDATE groups SET settled = ? WHERE phase = ? AND ordinal = ?"
+_GROUP = """INSERT OR IGNORE INTO groups
+    VALUES (?1,?2,?3,?4,?5,?6,NULL, seal(?1,?2,?3,?4,?5,?6,NULL))"""
+_SETTLE = """UPDATE groups SET settled = ?1, seal = seal(phase,ordinal,env,task,split,data,?1)
+    WHERE phase = ?2 AND ordinal = ?3"""
+_UNSETTLE = """UPDATE groups SET settled = NULL, seal = seal(phase,ordinal,env,task,split,data,NULL)
+    WHERE phase = ?1 AND settled >= ?2"""
+_METRICS = "INSERT INTO metrics VALUES (?1,?2,?3, seal(?1,?2,?3))"
+_VERSION = "INSERT INTO versions VALUES (?1,?2,?3, seal(?1,?2,?3))"
+_RUN = "INSERT INTO run VALUES (?1,?2,?3,1, seal(?1,?2,?3,1))"
+_LIFE = """UPDATE run SET lives = lives + 1, seal = seal(name,config,facts,lives + 1)
+    RETURNING lives"""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -154,18 +170,18 @@ class Store:
         again = [(phase, k.group, k.sample, Fate.READY.value, None) for k in ready]
         gone = [(phase, k.group, k.sample, Fate.STALE.value, None) for k in stale]
         await self._write(
-            ("UPDATE groups SET settled = NULL WHERE phase = ? AND settled >= ?", [(phase, step)]),
+            (_UNSETTLE, [(phase, step)]),
             (_FATE, [*again, *gone]),
         )
 
     async def add_metrics(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
         """Add one line of numbers to the curve called `kind`."""
         data = msgspec.json.encode(values).decode()
-        await self._write(("INSERT INTO metrics VALUES (?,?,?)", [(kind, step, data)]))
+        await self._write((_METRICS, [(kind, step, data)]))
 
     async def add_version(self, version: int, parent: int | None, step: int) -> None:
         """Name new weights. A version number is never used twice in a run."""
-        await self._write(("INSERT INTO versions VALUES (?,?,?)", [(version, parent, step)]))
+        await self._write((_VERSION, [(version, parent, step)]))
 
     def stats(self) -> StoreStats:
         return StoreStats(writes=self._writes, commits=self._commits, largest=self._largest)
@@ -232,6 +248,7 @@ def _trajectory_row(
     phase: str, trajectory: Trajectory, life: int, seconds: float
 ) -> tuple[object, ...]:
     tokens = trajectory.tokens
+    counts = trajectory.end.finished or trajectory.end.cut_short
     return (
         phase,
         trajectory.key.group,
@@ -242,26 +259,32 @@ def _trajectory_row(
         trajectory.split,
         trajectory.end.value,
         # A failure has no reward: NULL, so that no query can mistake it for 0.
-        trajectory.reward if trajectory.end.finished or trajectory.end.cut_short else None,
+        # Floats, whatever was summed: the column makes one of an integer, and the seal must agree.
+        float(trajectory.reward) if counts else None,
         len(trajectory.turns),
         0 if tokens is None else len(tokens),
         trajectory.oldest_version,
-        seconds,
+        float(seconds),
         _encode(trajectory),
     )
 
 
 @asynccontextmanager
 async def open_store(
-    path: Path, *, name: str = "", config: str = "", facts: Mapping[str, str] | None = None
+    path: Path,
+    *,
+    name: str = "",
+    config: str = "",
+    facts: Mapping[str, str] | None = None,
+    create: bool = True,
 ) -> AsyncGenerator[Store]:
-    """The run store at `path`, made if it is not there, for as long as the block lasts.
+    """The run store at `path` for as long as the block lasts; made if it is not there and may be.
 
     Leaving the block writes what was asked for and closes the file. Raises `StoreError` when the
     file is no run store of this version.
     """
     connection, life = await anyio.to_thread.run_sync(
-        _connect, path, name, config, dict(facts or {})
+        _connect, path, name, config, dict(facts or {}), create
     )
     store = Store(path, connection, life)
     try:
@@ -278,12 +301,13 @@ async def open_store(
 
 
 def _connect(
-    path: Path, name: str, config: str, facts: dict[str, str]
+    path: Path, name: str, config: str, facts: dict[str, str], create: bool = True
 ) -> tuple[sqlite3.Connection, int]:
     try:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
-            return connection, _prepare(connection, path, name, config, facts)
+            check_version(connection, path, may_be_empty=create)
+            return connection, _prepare(connection, name, config, facts)
         except BaseException:
             connection.close()
             raise
@@ -291,20 +315,26 @@ def _connect(
         raise StoreError(f"cannot open the run store {path}: {error}") from error
 
 
-def _prepare(
-    connection: sqlite3.Connection, path: Path, name: str, config: str, facts: dict[str, str]
-) -> int:
-    """Make the file a run store, or see that it is one; which life of the run this is."""
-    # Looked at before anything is changed: it may be somebody else's file.
+def check_version(connection: sqlite3.Connection, path: Path, *, may_be_empty: bool) -> None:
+    """Raise `StoreError` unless the file is a run store of this version. Changes nothing: it may
+    be somebody else's."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if version == 0 and tables:
         raise StoreError(f"{path} is a database, but not a run store; give the run another folder")
+    if version == 0 and not may_be_empty:
+        raise StoreError(f"the run store {path} is empty; put it back from a copy, or start anew")
     if version not in (0, SCHEMA_VERSION):
         raise StoreError(
             f"{path} is a run store of version {version}; this is {SCHEMA_VERSION}. "
             "Read it with the release that wrote it"
         )
+
+
+def _prepare(connection: sqlite3.Connection, name: str, config: str, facts: dict[str, str]) -> int:
+    """Make the empty file a run store, or open it; which life of the run this is."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.create_function("seal", -1, seal, deterministic=True)
     connection.execute("PRAGMA journal_mode = WAL")
     # FULL: a commit survives a power cut, not only a killed process. Group commit pays for it.
     connection.execute("PRAGMA synchronous = FULL")
@@ -312,12 +342,9 @@ def _prepare(
     connection.execute("PRAGMA busy_timeout = 5000")
     if version == 0:
         connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}")
-        connection.execute(
-            "INSERT INTO run VALUES (?,?,?,1)",
-            (name, config, msgspec.json.encode(facts).decode()),
-        )
+        connection.execute(_RUN, (name, config, msgspec.json.encode(facts).decode()))
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
         return 0
-    (lives,) = connection.execute("UPDATE run SET lives = lives + 1 RETURNING lives").fetchone()
+    (lives,) = connection.execute(_LIFE).fetchone()
     return int(lives) - 1

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from ._errors import MailboxClosed, one_error
 from ._mailbox import Mailbox, MailboxStats
-from ._park import OneShot
+from ._park import OneShot, being_cancelled
 
 M = TypeVar("M")
 R = TypeVar("R")
@@ -84,7 +84,7 @@ class Actor(Generic[M, R]):
 
     async def _answer(self, message: M, reply: OneShot[R] | None) -> None:
         try:
-            result = await self._receive(message)
+            result = await self._handle(message)
         except Exception as error:
             # A told message has no asker to blame: its failure is the actor's, and stops it.
             if reply is None:
@@ -97,6 +97,13 @@ class Actor(Generic[M, R]):
         else:
             delivered = reply is None or reply.give(result)
         self._dead_replies += not delivered
+
+    async def _handle(self, message: M) -> R:
+        try:
+            return await self._receive(message)
+        except anyio.get_cancelled_exc_class() as error:
+            _refuse_foreign(error, self.name)
+            raise
 
     def _stop(self) -> None:
         for _, reply in self._mailbox.abandon():
@@ -141,5 +148,15 @@ class Seat(Generic[M, R]):
         self._busy = True
         try:
             return await self._receive(message)
+        except anyio.get_cancelled_exc_class() as error:
+            _refuse_foreign(error, self.name)
+            raise
         finally:
             self._busy = False
+
+
+def _refuse_foreign(error: BaseException, name: str) -> None:
+    """Make an error of a cancellation that nobody asked us for. Left alone it would pass for one
+    of ours: a run would end early, without a word."""
+    if not being_cancelled():
+        raise RuntimeError(f"{name} awaited something that was cancelled") from error

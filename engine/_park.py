@@ -11,6 +11,7 @@ import sys
 from collections import deque
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from anyio import get_current_task
 from anyio.lowlevel import checkpoint as checkpoint
 
 if TYPE_CHECKING:
@@ -26,6 +27,18 @@ def _running_trio() -> bool:
     # importing asyncio takes, out of everyone else's process.
     trio = sys.modules.get("trio")
     return trio is not None and trio.lowlevel.in_trio_task()
+
+
+def being_cancelled() -> bool:
+    """Whether somebody cancelled the running task, or a scope around it.
+
+    On asyncio a `CancelledError` can also come from a future or a task that was awaited and that
+    somebody else cancelled; then this is False.
+    """
+    if get_current_task().has_pending_cancellation():
+        return True
+    current = sys.modules["asyncio"].current_task()
+    return current is not None and current.cancelling() > 0
 
 
 class _Parked(Protocol):

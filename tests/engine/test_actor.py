@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import anyio
 import pytest
 from hypothesis import given, settings
@@ -218,6 +220,24 @@ async def test_an_actor_that_failed_does_not_leave_a_shielded_asker_waiting() ->
 async def settle_shielded() -> None:
     with anyio.CancelScope(shield=True):
         await settle()
+
+
+async def forsaken(number: int) -> int:
+    """Awaits something that somebody else has cancelled."""
+    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    future.cancel()
+    return await future
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_cancellation_that_is_not_ours_is_the_handlers_error() -> None:
+    async with open_actor(forsaken, name="judge") as actor:
+        with pytest.raises(RuntimeError, match="judge awaited something that was cancelled"):
+            await actor.ask(1)
+    with pytest.raises(RuntimeError, match="judge awaited"):
+        async with open_actor(forsaken, name="judge") as actor:
+            await actor.tell(1)
+            await anyio.sleep_forever()
 
 
 async def test_a_seat_answers_in_its_askers_task() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -192,6 +193,39 @@ async def test_a_bug_in_an_agent_is_not_data_and_propagates() -> None:
         await converse(
             Dialogue(agent=agent, environment=World(OPENING), max_turns=3), deadline_s=60
         )
+    assert agent.closed == 1
+
+
+class Forsaken(World):
+    """Awaits something that somebody else has cancelled."""
+
+    async def receive(self, reply: Reply | None) -> Observation:
+        await super().receive(reply)
+        forsaken: asyncio.Future[Observation] = asyncio.get_running_loop().create_future()
+        forsaken.cancel()
+        return await forsaken
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_cancellation_that_is_not_ours_is_the_environments_failure() -> None:
+    """Else it would pass for one of ours and end the whole run without a word."""
+    outcome = await outcome_of(Talker(), Forsaken(OPENING))
+    assert outcome.end is End.ENV_ERROR
+    assert "environment awaited something that was cancelled" in outcome.detail
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_bare_cancellation_of_the_task_is_still_a_cancellation() -> None:
+    agent = Talker(3600.0)
+    dialogue = Dialogue(agent=agent, environment=World(OPENING), max_turns=3)
+    task = asyncio.create_task(converse(dialogue, deadline_s=7200))
+    for _ in range(8):
+        await checkpoint()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
     assert agent.closed == 1
 
 

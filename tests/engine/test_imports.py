@@ -89,10 +89,11 @@ def test_the_public_names_are_these() -> None:
 
 
 PUBLIC = """
-Action Actor ActorStats Agent Buffer BufferClosed BufferStats Credits Dialogue DuologueError End
-EnvError Environment Fate Group JudgeError Key Lateness Lot Mailbox MailboxClosed MailboxStats
-MakeDialogue Message ModelError Observation OneShot Outcome PartyError Reader Reply Role
-RolloutConfig RolloutStats Rollouts Seat Seed Span Store StoreError StoreStats Stored Taken Task
-Tokens Trajectory Turn UsageError UserError checkpoint converse first_fate one_error open_actor
-open_lateness open_reader open_rollouts open_store pack_tokens
+Action Actor ActorStats Agent Buffer BufferClosed BufferStats Carried Credits Dialogue
+DuologueError End EnvError Environment Fate Group JudgeError Key Lateness Lineage Lot Mailbox
+MailboxClosed MailboxStats MakeDialogue Message ModelError Observation OneShot OpenGroup Outcome
+PartyError Reader Reply Role RolloutConfig RolloutStats Rollouts Seat Seed Span Store StoreError
+StoreStats Stored Taken Task Tokens Trajectory Turn UsageError UserError checkpoint converse
+first_fate one_error open_actor open_lateness open_reader open_rollouts open_store pack_tokens
+relaxed_collector
 """

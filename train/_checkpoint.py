@@ -5,7 +5,7 @@ A checkpoint is a folder `checkpoints/step-N` that appears by one rename:
     config.json, model.safetensors, tokenizer...   the policy, in Hugging Face layout
     optimizer.safetensors                          AdamW's moments and step counts
     consumed.bin                                   the trajectories its weights have learned from
-    state.json                                     where the run stood, and every file's digest
+    state.json                                     where the run stood, every file's digest, its own
 
 A trajectory that `consumed.bin` does not list has not been learned from, whatever else was written
 before a crash.
@@ -25,7 +25,7 @@ from msgspec import Struct
 
 from ..engine import DuologueError, Key
 
-FORMAT = 1
+FORMAT = 2
 STATE = "state.json"
 CONSUMED = "consumed.bin"
 OPTIMIZER = "optimizer.safetensors"
@@ -36,12 +36,16 @@ class CheckpointError(DuologueError):
 
 
 class State(Struct, frozen=True, kw_only=True):
-    """Where the run stood: `step` optimiser steps done, weights called `version`."""
+    """Where the run stood: `step` optimiser steps done, weights called `version`.
+
+    files: the digest of every other file. digest: of the rest of this.
+    """
 
     format: int = FORMAT
     step: int
     version: int
     files: dict[str, str] = {}
+    digest: str = ""
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True):
@@ -74,7 +78,7 @@ def commit(draft: Path, target: Path, state: State, consumed: bytes) -> None:
     (draft / CONSUMED).write_bytes(consumed)
     files = sorted(path for path in draft.iterdir() if path.is_file())
     digests = {path.name: _digest(path) for path in files}
-    whole = msgspec.structs.replace(state, files=digests)
+    whole = _signed(msgspec.structs.replace(state, files=digests))
     (draft / STATE).write_bytes(msgspec.json.encode(whole))
     for path in [*files, draft / STATE, draft]:
         sync(path)
@@ -100,7 +104,7 @@ def read(path: Path, *, before: Path | None = None) -> Checkpoint:
     hint = f"remove it to go back to {before.name}" if before else "no earlier one is there"
     try:
         state = msgspec.json.decode((path / STATE).read_bytes(), type=State)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CheckpointError(f"checkpoint {path}: {STATE} cannot be read ({error}); {hint}") from (
             error
         )
@@ -108,11 +112,17 @@ def read(path: Path, *, before: Path | None = None) -> Checkpoint:
         raise CheckpointError(
             f"checkpoint {path} has format {state.format}, this release reads {FORMAT}; {hint}"
         )
-    for name, digest in state.files.items():
-        file = path / name
-        if not file.is_file() or _digest(file) != digest:
-            raise CheckpointError(f"checkpoint {path}: {name} is missing or damaged; {hint}")
-    return Checkpoint(path=path, state=state, consumed=unpack_keys((path / CONSUMED).read_bytes()))
+    if state != _signed(state):
+        raise CheckpointError(f"checkpoint {path}: {STATE} is damaged; {hint}")
+    try:
+        for name, digest in state.files.items():
+            file = path / name
+            if not file.is_file() or _digest(file) != digest:
+                raise CheckpointError(f"checkpoint {path}: {name} is missing or damaged; {hint}")
+        consumed = unpack_keys((path / CONSUMED).read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {path} cannot be read ({error}); {hint}") from error
+    return Checkpoint(path=path, state=state, consumed=consumed)
 
 
 def prune(folder: Path, keep: int) -> None:
@@ -130,6 +140,13 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _signed(state: State) -> State:
+    """`state` with its own digest, whatever it had."""
+    blank = msgspec.structs.replace(state, digest="")
+    digest = blake2b(msgspec.json.encode(blank), digest_size=16).hexdigest()
+    return msgspec.structs.replace(state, digest=digest)
 
 
 def _digest(path: Path) -> str:

@@ -241,8 +241,8 @@ def test_unreadable_state_is_an_error_and_not_an_older_run(
 def test_checkpoint_of_a_later_release_is_refused(tiny: Path, tmp_path: Path) -> None:
     path = save(tiny, tmp_path, 10)
     text = (path / STATE).read_text()
-    (path / STATE).write_text(text.replace('"format":1', '"format":2'))
-    with pytest.raises(CheckpointError, match="has format 2, this release reads 1"):
+    (path / STATE).write_text(text.replace('"format":2', '"format":3'))
+    with pytest.raises(CheckpointError, match="has format 3, this release reads 2"):
         read(path)
 
 

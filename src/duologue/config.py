@@ -20,6 +20,12 @@ from .engine import RolloutConfig, UsageError
 from .train import ColdStartConfig, EvalConfig, TrainConfig
 
 
+def _at_least_one(settings: Struct, *names: str) -> None:
+    for name in names:
+        if getattr(settings, name) < 1:
+            raise ValueError(f"{name} is {getattr(settings, name)}; it must be at least 1")
+
+
 class EnvConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which environment, and its tasks.
 
@@ -33,6 +39,10 @@ class EnvConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     split: str = "train"
     max_turns: int = 0
     options: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        if self.max_turns < 0:
+            raise ValueError(f"max_turns is {self.max_turns}; it must not be negative")
 
 
 class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,6 +60,11 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     temperature: float = 1.0
     max_tokens: int = 64
 
+    def __post_init__(self) -> None:
+        _at_least_one(self, "threads", "context", "max_tokens")
+        if self.temperature < 0.0:
+            raise ValueError(f"temperature is {self.temperature}; it must not be negative")
+
     def sampling(self, temperature: float | None = None) -> Sampling:
         warmth = self.temperature if temperature is None else temperature
         return Sampling(temperature=warmth, max_tokens=self.max_tokens)
@@ -62,6 +77,9 @@ class LearnerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     threads: int = 1
     bf16: bool = False
 
+    def __post_init__(self) -> None:
+        _at_least_one(self, "threads")
+
 
 class TinyModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The shape of a model made by `duologue model init`."""
@@ -73,6 +91,14 @@ class TinyModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     kv_heads: int = 1
     head_dim: int = 32
     intermediate: int = 288
+
+    def __post_init__(self) -> None:
+        _at_least_one(self, *self.__struct_fields__)
+        if self.heads % self.kv_heads or self.head_dim % 2:
+            raise ValueError(
+                f"heads={self.heads} must be a multiple of kv_heads={self.kv_heads}, and "
+                f"head_dim={self.head_dim} even"
+            )
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -145,7 +171,7 @@ def to_toml(config: Config) -> str:
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file as a plain tree. Raises `UsageError`."""
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"cannot read the configuration {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

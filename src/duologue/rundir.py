@@ -76,7 +76,7 @@ async def open_run(path: Path | None, command: str, config: Config) -> AsyncGene
     except OSError as error:
         raise UsageError(f"cannot make the run directory {folder}: {error.strerror}") from error
     with _locked(folder):
-        (folder / "config.toml").write_text(to_toml(config))
+        (folder / "config.toml").write_text(to_toml(config), encoding="utf-8")
         facts = describe_machine() | {"command": command, "seed": str(config.seed)}
         async with open_store(
             folder / "run.db", name=folder.name, config=to_toml(config), facts=facts

@@ -52,7 +52,7 @@ def build(reader: Reader) -> Report:
         {_RENAMED.get(key, key): value for key, value in row.items() if key not in _SUMS}
         for row in reader.curve("train")
     ]
-    cold_start = [
+    cold_start: list[dict[str, Any]] = [
         {key: row[key] for key in ("step", "loss", "grad_norm") if key in row}
         for row in reader.curve("coldstart")
     ]

@@ -6,11 +6,12 @@ Results go to stdout (`--json`: one object), progress to stderr. Exit codes: 0 d
 
 from __future__ import annotations
 
+import errno
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Never, TypeVar, cast
 
 import anyio
 import msgspec
@@ -22,6 +23,21 @@ from .engine import DuologueError, UsageError, relaxed_collector
 from .progress import Reporter, open_reporter
 
 R = TypeVar("R")
+
+_REFUSALS = {
+    errno.ENOSPC: "free some space (`duologue prune RUN` helps), or use another disk",
+    errno.EDQUOT: "free some of your quota (`duologue prune RUN` helps), or use another disk",
+    errno.EFBIG: "raise the limit on file sizes (ulimit -f), or use another disk",
+    errno.EACCES: "ask for permission, or name another place",
+    errno.EPERM: "ask for permission, or name another place",
+    errno.EROFS: "name a place that can be written to",
+    errno.EMFILE: "allow more open files (ulimit -n 4096)",
+    errno.ENFILE: "the machine has no more open files to give; close something",
+    errno.EIO: "the disk does not answer as it should; copy what you can and look at it",
+}
+"""What an operating system refuses whoever asks, and what to try. Any other `OSError` is a bug."""
+
+_INTERRUPTED = "interrupted; what was durable is safe, and `duologue runs` shows what can go on"
 
 app = typer.Typer(
     name="duologue",
@@ -270,17 +286,38 @@ def model_init(
 
 
 def main() -> None:
-    """Run the command line; what went wrong is one line on stderr and an exit code."""
-    # As `python -m` does: `--env mygym:gym` means the module in the folder one stands in.
-    sys.path.insert(0, "")
+    """Run the command line; what went wrong is one line on stderr and an exit code.
+
+    A traceback means a bug of ours, so nothing is caught broadly: only our own errors, and what an
+    operating system refuses whoever asks (no space, no permission, no more files).
+    """
     try:
         app()
-    except UsageError as error:
-        _fail(str(error), 2)
-    except DuologueError as error:
-        _fail(str(error), 1)
-    except KeyboardInterrupt:
-        _fail("interrupted", 130)
+    except (DuologueError, OSError, ExceptionGroup) as error:
+        found = _expected(error)
+        if not found:
+            raise
+        usage = all(isinstance(each, UsageError) for each in found)
+        _fail(_explain(found[0], notes=getattr(error, "__notes__", ())), 2 if usage else 1)
+
+
+def _expected(error: Exception) -> list[Exception]:
+    """The errors in it, if every one of them is a message to a person and not a bug."""
+    if isinstance(error, ExceptionGroup):
+        inside = cast("ExceptionGroup[Exception]", error).exceptions
+        each = [_expected(one) for one in inside]
+        return [one for found in each for one in found] if all(each) else []
+    refused = isinstance(error, OSError) and error.errno in _REFUSALS
+    return [error] if refused or isinstance(error, DuologueError) else []
+
+
+def _explain(error: Exception, notes: Iterable[str]) -> str:
+    text = str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        where = f"{error.filename}: " if error.filename else ""
+        text = f"{where}{error.strerror}; {_REFUSALS[error.errno]}"
+    # Once each: a note stays on the error and on every group around it.
+    return "; ".join(dict.fromkeys([text, *getattr(error, "__notes__", ()), *notes]))
 
 
 def _settings(path: Path | None, given: dict[str, Any], overrides: list[str] | None) -> Config:
@@ -298,8 +335,17 @@ def _run(job: Callable[[Reporter], Awaitable[R]], loop: str) -> R:
         with open_reporter() as reporter:
             return await job(reporter)
 
-    with relaxed_collector():
-        return anyio.run(work, backend=loop, backend_options={"use_uvloop": True} if fast else {})
+    try:
+        with relaxed_collector():
+            options = {"use_uvloop": True} if fast else {}
+            return anyio.run(work, backend=loop, backend_options=options)
+    except BaseExceptionGroup as group:
+        # trio hands the interrupt over with whatever it met on its way out.
+        if group.subgroup(KeyboardInterrupt) is None:
+            raise
+        _fail(_INTERRUPTED, 130)
+    except KeyboardInterrupt:
+        _fail(_INTERRUPTED, 130)
 
 
 def _print(result: R, as_text: Callable[[R], str], json: bool) -> None:
@@ -309,6 +355,6 @@ def _print(result: R, as_text: Callable[[R], str], json: bool) -> None:
         print(as_text(result))
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> Never:
     print(f"duologue: {message}", file=sys.stderr)
     raise SystemExit(code)

@@ -149,7 +149,7 @@ def resolve(tree: Mapping[str, Any], source: str) -> Config:
     """A plain tree as a `Config`; `source` is named when it does not fit."""
     try:
         return msgspec.convert(tree, Config)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, RecursionError) as error:
         raise UsageError(f"{source}: {_explain(str(error))}") from error
 
 
@@ -171,11 +171,20 @@ def to_toml(config: Config) -> str:
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file as a plain tree. Raises `UsageError`."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise UsageError(f"cannot read the configuration {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
+
+
+def parse_toml(text: str, source: str) -> dict[str, Any]:
+    """TOML as a plain tree. Raises `UsageError` that names `source`, the line and the column."""
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        # Not only `TOMLDecodeError`: a number of 5,000 digits, or a thousand brackets.
+        raise UsageError(f"{source} is not valid TOML: {error}") from error
 
 
 def _put(tree: dict[str, Any], key: str, value: Any) -> None:
@@ -192,7 +201,7 @@ def _value(text: str) -> Any:
     """A TOML value, or the text itself: nobody wants to quote a path twice on a command line."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 

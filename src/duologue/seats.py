@@ -34,6 +34,19 @@ async def open_agent(
         raise UsageError(f"no model is written {spec!r}; write one of: {', '.join(KINDS)}")
 
 
+def check_agent(spec: str, gym: Gym) -> None:
+    """Raise what `open_agent` would for a name that cannot be, before anything is begun."""
+    kind, _, name = spec.partition(":")
+    if kind == "scripted" and name:
+        scripted_agent(gym, name)
+    elif kind == "local" and name:
+        with extra("train"):
+            from .agents.models._folder import load_tokenizer
+        load_tokenizer(Path(name))
+    else:
+        raise UsageError(f"no model is written {spec!r}; write one of: {', '.join(KINDS)}")
+
+
 @asynccontextmanager
 async def open_sampler(
     path: Path, config: Config, *, version: int = 0

@@ -13,7 +13,7 @@ from ..engine import End, Task
 from ..envs import Gym, MakeAgent, find, make_dialogues
 from ..progress import Reporter
 from ..rundir import Run, open_run
-from ..seats import open_agent
+from ..seats import check_agent, open_agent
 from ..train import Evaluation, evaluate
 from ._tasks import lockstep, take_tasks
 
@@ -49,6 +49,8 @@ async def evaluate_agents(
     """Evaluate each of `specs`; the expert is always there to be measured against."""
     gym = find(config.env.name)
     named = [f"scripted:{EXPERT}", *(s for s in specs if s != f"scripted:{EXPERT}")]
+    for spec in named:
+        check_agent(spec, gym)
     async with open_run(run, "eval", config) as opened:
         tasks = held_out(opened, gym)
         evaluations: list[Evaluation] = []

@@ -263,6 +263,7 @@ def local_folder(config: Config) -> Path:
             f"{config.model.spec!r} cannot be trained; give a model folder as local:PATH "
             "(`duologue model init PATH` makes a tiny one)"
         )
+    load_tokenizer(Path(name))  # a folder that is not there must not leave an empty run behind
     return Path(name)
 
 

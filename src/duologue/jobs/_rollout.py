@@ -51,8 +51,9 @@ async def rollout(
     tasks = take_tasks(gym, config, count=count, seed=Seed(config.seed))
     total = len(tasks) * config.rollout.samples
     async with (
-        open_run(run, "rollout", config) as opened,
+        # The agent first: one that cannot be must not leave an empty run behind.
         open_agent(config.model.spec, gym, config) as agent,
+        open_run(run, "rollout", config) as opened,
         open_lateness() as lateness,
     ):
         make = make_dialogues(

@@ -49,11 +49,11 @@ def open_reporter() -> Generator[Reporter]:
         yield _Lines()
         return
     columns = (
-        TextColumn("{task.description:<26}"),
+        TextColumn("{task.description:<26}", markup=False),
         BarColumn(bar_width=28),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=console) as progress:
         yield _Bars(progress)
@@ -67,7 +67,7 @@ class _Bars:
         return _RichBar(self._progress, self._progress.add_task(label, total=total, note=""))
 
     def say(self, text: str) -> None:
-        self._progress.console.print(text)
+        self._progress.console.print(text, markup=False, emoji=False)
 
 
 class _RichBar:

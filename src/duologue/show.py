@@ -125,8 +125,9 @@ def environment(facts: dict[str, Any]) -> str:
 
 
 def _text(table: Table) -> str:
-    # Wide enough for any table of ours: a result must not depend on who looks at it.
-    console = Console(file=StringIO(), width=160)
+    # Wide enough for any table of ours: a result must not depend on who looks at it. And the path
+    # of a model may look like markup.
+    console = Console(file=StringIO(), width=160, markup=False, emoji=False)
     console.print(table)
     file = console.file
     return file.getvalue() if isinstance(file, StringIO) else ""

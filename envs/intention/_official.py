@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+import msgspec
+
 from ...engine import Action, Message
 from .._env import Step, Voice
 from .._official import tool_input
@@ -104,8 +106,8 @@ class OfficialIntention:
     def reveal(self) -> dict[str, Any]:
         """What the official `info` says beyond the history, hidden state included."""
         return {
-            "missing_details": [detail.description for detail in self._missing],
-            "covered_details": [detail.description for detail in self._covered],
+            "missing_details": msgspec.to_builtins(self._missing),
+            "covered_details": msgspec.to_builtins(self._covered),
         }
 
 

@@ -169,9 +169,12 @@ def read_coverage(text: str) -> Verdict:
     return Verdict(indices if block.get("is_task_related", True) else [], JUDGED)
 
 
-def _indices(listed: Any) -> list[int]:
-    """The items that are written in digits. A digit that is no number, like "\u00b2", is a ValueError."""
-    items = cast("list[Any]", listed) if isinstance(listed, list) else []
+def _indices(listed: object) -> list[int]:
+    """The items that are written in digits. A digit that is no number, like a superscript, is a
+    ValueError."""
+    if not isinstance(listed, list):
+        return []
+    items = cast("list[object]", listed)
     return [int(item) for item in items if isinstance(item, int | str) and str(item).isdigit()]
 
 

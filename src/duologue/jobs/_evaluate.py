@@ -5,22 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct, structs
 
 from ..agents.models._extras import extra
 from ..config import Config
-from ..engine import End, Task
+from ..engine import DuologueError, End, Task
 from ..envs import Gym, MakeAgent, find, make_dialogues
 from ..progress import Reporter
 from ..rundir import Run, open_run
 from ..seats import check_agent, open_agent
 from ..train import Evaluation, evaluate
+from ._report import SCORES
 from ._tasks import lockstep, take_tasks
 
 with extra("train"):
     from ..train._bootstrap import Interval, interval, ratio
 
 EXPERT = "expert"
+
+
+class EvaluationFailed(DuologueError):
+    """An agent has no dialogue to be measured by."""
 
 
 class Score(Struct, frozen=True, kw_only=True):
@@ -48,7 +54,7 @@ async def evaluate_agents(
 ) -> ScoreSheet:
     """Evaluate each of `specs`; the expert is always there to be measured against."""
     gym = find(config.env.name)
-    named = [f"scripted:{EXPERT}", *(s for s in specs if s != f"scripted:{EXPERT}")]
+    named = dict.fromkeys([f"scripted:{EXPERT}", *specs])
     for spec in named:
         check_agent(spec, gym)
     async with open_run(run, "eval", config) as opened:
@@ -58,7 +64,9 @@ async def evaluate_agents(
             name = spec.removeprefix("scripted:")
             async with open_agent(spec, gym, config, temperature=config.eval.temperature) as agent:
                 evaluations.append(await measure(opened, gym, name, agent, tasks, reporter))
-        return score(opened, evaluations, tasks)
+        sheet = score(opened, evaluations, tasks)
+        await opened.store.add_metrics(SCORES, 0, msgspec.to_builtins(sheet))
+        return sheet
 
 
 def held_out(run: Run, gym: Gym) -> Sequence[Task]:
@@ -75,7 +83,10 @@ def held_out(run: Run, gym: Gym) -> Sequence[Task]:
 async def measure(
     run: Run, gym: Gym, name: str, agent: MakeAgent, tasks: Sequence[Task], reporter: Reporter
 ) -> Evaluation:
-    """One agent on all the tasks. The users' seeds are the same for every agent."""
+    """One agent on all the tasks. The users' seeds are the same for every agent.
+
+    Raises `DuologueError` when none of its dialogues counts.
+    """
     config = run.config
     make = make_dialogues(
         gym,
@@ -86,8 +97,8 @@ async def measure(
     )
     total = len(tasks) * config.eval.samples
     bar = reporter.bar(f"evaluating {name}", total)
-    rollout = structs.replace(config.rollout, samples=config.eval.samples)
-    return await evaluate(
+    rollout = structs.replace(config.rollout, samples=config.eval.samples, wave=0)
+    evaluation = await evaluate(
         name,
         tasks,
         make,
@@ -96,6 +107,13 @@ async def measure(
         rollout=lockstep(rollout, config),
         report=bar.update,
     )
+    if not evaluation.rewards:
+        ends = ", ".join(f"{number} x {end.value}" for end, number in evaluation.ends.items())
+        raise DuologueError(
+            f"no dialogue of {name!r} counts ({ends}), so there is nothing to compare; "
+            f"the details are in {run.path}"
+        )
+    return evaluation
 
 
 def score(run: Run, evaluations: Sequence[Evaluation], tasks: Sequence[Task]) -> ScoreSheet:
@@ -103,6 +121,13 @@ def score(run: Run, evaluations: Sequence[Evaluation], tasks: Sequence[Task]) ->
     by_name = {evaluation.agent: evaluation for evaluation in evaluations}
     expert = by_name.get(EXPERT)
     seed = run.seed.at("bootstrap")
+    for evaluation in evaluations:
+        if not evaluation.rewards:
+            ends = ", ".join(f"{n} x {end.value}" for end, n in evaluation.ends.items())
+            raise EvaluationFailed(
+                f"no dialogue of {evaluation.agent} came to an end that counts ({ends}); "
+                f"see the details in {run.path / 'run.db'}"
+            )
     rows: list[Score] = []
     for evaluation in evaluations:
         comparable = expert is not None and expert.mean > 0

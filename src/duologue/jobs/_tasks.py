@@ -62,10 +62,8 @@ def lockstep(rollout: RolloutConfig, config: Config, groups: int | None = None) 
     """The rollout settings; in deterministic mode, in waves as large as there is room for."""
     if not config.deterministic:
         return rollout
-    wave = rollout.live // rollout.samples if groups is None else groups
-    return structs.replace(
-        rollout, wave=max(1, wave), live=max(rollout.live, wave * rollout.samples)
-    )
+    wave = max(1, rollout.live // rollout.samples) if groups is None else groups
+    return structs.replace(rollout, wave=wave, live=max(rollout.live, wave * rollout.samples))
 
 
 def _read(gym: Gym, path: Path) -> Iterable[Task]:

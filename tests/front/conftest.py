@@ -1,0 +1,90 @@
+"""The command line as a function, and a model small enough to train in a test."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from duologue.cli import main
+from duologue.jobs import _model
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Duologue = Callable[..., Done]
+
+TINY = (
+    "tiny.vocab=700", "tiny.hidden=32", "tiny.layers=1", "tiny.heads=2", "tiny.head_dim=16",
+    "tiny.intermediate=64", "model.context=160", "model.max_tokens=24",
+    "env.options={instructions = false}",
+)  # fmt: skip
+"""Settings under which the smallest model does something useful."""
+
+
+def overrides(*settings: str) -> list[str]:
+    return [word for setting in settings for word in ("-s", setting)]
+
+
+@pytest.fixture
+def duologue(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Duologue:
+    """Run the command line in this process; the exit code says how it went."""
+
+    def run(*words: object) -> Done:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["duologue", *map(str, words)])
+        try:
+            main()
+            code = 0
+        except SystemExit as left:
+            code = left.code if isinstance(left.code, int) else int(left.code is not None)
+        out, err = capsys.readouterr()
+        return Done(code, out, err)
+
+    return run
+
+
+@pytest.fixture
+def small_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`model init` reads as much text as a tiny tokenizer needs."""
+    monkeypatch.setattr(_model, "CORPUS", 200)
+
+
+@pytest.fixture(scope="session")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder made by `model init` and a short `sft`."""
+    home = tmp_path_factory.mktemp("models")
+    words = sys.argv
+    corpus = _model.CORPUS
+    cold = ("coldstart.dialogues=300", "coldstart.steps=120", "coldstart.schedule.peak=1e-2")
+    try:
+        _model.CORPUS = 200
+        for command in (
+            ["model", "init", home / "init", *overrides(*TINY)],
+            ["sft", "--model", f"local:{home / 'init'}", "--run", home / "run"]
+            + overrides(*TINY, *cold),
+        ):
+            sys.argv = ["duologue", *map(str, command)]
+            with pytest.raises(SystemExit) as left:
+                main()
+            assert left.value.code in (0, None)
+    finally:
+        sys.argv = words
+        _model.CORPUS = corpus
+    return home / "run" / "models" / "coldstart"

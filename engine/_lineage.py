@@ -31,6 +31,9 @@ class Lineage:
         self._parent[version] = parent
         self._depth[version] = 0 if parent is None else self._depth[parent] + 1
 
+    def __contains__(self, version: int) -> bool:
+        return version in self._parent
+
     @property
     def next_version(self) -> int:
         """The lowest number above all that were ever used."""

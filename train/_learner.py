@@ -8,9 +8,12 @@ the other end of its socket is gone.
 from __future__ import annotations
 
 import os
+import select
 import socket
+import time
 import traceback
 from pathlib import Path
+from threading import Thread
 
 import msgspec
 import torch
@@ -22,6 +25,7 @@ from ._checkpoint import State
 from ._packing import Pack, make_sample, pack
 from ._save import load_optimizer, read_companions, save_checkpoint, save_folder
 from ._step import make_optimizer, policy_step, supervised_step
+from ._tenancy import tenancy
 from ._wire import (
     Answer,
     Broken,
@@ -43,6 +47,9 @@ from ._wire import (
 KEEP_WEIGHTS = 2
 """Weight files kept: the sampler may still be reading the one before the newest."""
 
+GRACE_S = 1.0
+"""How long a learner without an engine may take to leave by itself."""
+
 
 def serve(connection: socket.socket) -> None:
     """Answer orders until the other side hangs up."""
@@ -52,14 +59,15 @@ def serve(connection: socket.socket) -> None:
             return
         if not isinstance(order, Setup):
             raise TypeError(f"the first order must be Setup, not {type(order).__name__}")
-        learner = Learner(order)
-        answer: Answer = Ready(parameters=learner.parameters, device=str(learner.device))
-        while True:
-            connection.sendall(frame(answer))
-            order = _receive(connection)
-            if order is None:
-                return
-            answer = learner.obey(order)
+        with tenancy(Path(order.weights_dir)):
+            learner = Learner(order)
+            answer: Answer = Ready(parameters=learner.parameters, device=str(learner.device))
+            while True:
+                connection.sendall(frame(answer))
+                order = _receive(connection)
+                if order is None:
+                    return
+                answer = learner.obey(order)
     except ConnectionError:
         raise  # nobody is left to be told
     except Exception as error:
@@ -80,7 +88,8 @@ class Learner:
         self._companions = read_companions(Path(setup.model))
         self._optimizer = make_optimizer(self._model)
         self._version = setup.version
-        self._next_version = setup.next_version
+        # An earlier life may have made weights that it could no longer announce.
+        self._next_version = max(setup.next_version, _last_version(Path(setup.weights_dir)) + 1)
         if setup.checkpoint:
             load_optimizer(self._model, self._optimizer, Path(setup.checkpoint))
 
@@ -157,6 +166,11 @@ class Learner:
         return path
 
 
+def _last_version(weights: Path) -> int:
+    """The highest version there are weights of; -1 when there are none."""
+    return max((int(path.stem[1:]) for path in weights.glob("v*.safetensors")), default=-1)
+
+
 def _trajectory(sample: WireSample) -> Trajectory:
     """A sample as packing wants it; only the key and the tokens matter there."""
     return Trajectory(key=sample.key, task="", env="", split="", end=End.DONE, tokens=sample.tokens)
@@ -186,10 +200,21 @@ def _exactly(connection: socket.socket, count: int) -> bytes | None:
     return b"".join(parts)
 
 
+def _leave_with_engine(connection: socket.socket) -> None:
+    """End the process once the other side is gone, whatever the learner is in the middle of:
+    a step can take minutes, and the run may want to go on before that."""
+    engine = select.poll()
+    engine.register(connection, 0)  # a hang-up is always reported
+    engine.poll()
+    time.sleep(GRACE_S)
+    os._exit(1)
+
+
 def main(argv: list[str]) -> None:
     """``python -m duologue.train FD``: serve the socket that was inherited as FD."""
     with socket.socket(fileno=int(argv[1])) as connection:
         connection.setblocking(True)
+        Thread(target=_leave_with_engine, args=(connection,), daemon=True).start()
         try:
             serve(connection)
         except (BrokenPipeError, ConnectionResetError):

@@ -90,14 +90,16 @@ class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class Start(Struct, frozen=True, kw_only=True):
     """Where training begins: the defaults are a fresh run's, `train/_resume.py` makes the others.
 
-    step:     optimiser steps done. version: what the weights are called; `lineage` knows its kin.
-    consumed: the trajectories those weights have learned from.
-    carried:  groups to finish first; new ones are numbered from `next_group` on.
+    step:      optimiser steps done. version: what the weights are called; `lineage` knows its kin.
+    committed: a checkpoint holds it; if none does, making one comes before the first step.
+    consumed:  the trajectories those weights have learned from.
+    carried:   groups to finish first; new ones are numbered from `next_group` on.
     """
 
     step: int = 0
     version: int = 0
-    lineage: Lineage = msgspec.field(default_factory=Lineage)
+    committed: bool = False
+    lineage: Lineage = msgspec.field(default_factory=lambda: Lineage(()))
     consumed: frozenset[Key] = frozenset()
     carried: tuple[Carried, ...] = ()
     next_group: int = 0
@@ -198,15 +200,18 @@ class _Trainer:
         self.config = config
         self.checkpoints = checkpoints
         self.first = start.step
+        self.committed = start.committed
         self.version = start.version
         self.lineage = start.lineage
         self.consumed = set(start.consumed)
 
     async def run(self, progress: ObjectSendStream[Progress]) -> None:
         async with progress:
-            if self.first == 0:
-                await self.store.add_version(self.version, None, 0)
-                await self._checkpoint(0)
+            if self.version not in self.lineage:
+                await self.store.add_version(self.version, None, self.first)
+                self.lineage.add(self.version, None)
+            if not self.committed:
+                await self._checkpoint(self.first)
             for step in range(self.first, self.config.steps):
                 await progress.send(await self._step(step))
 
@@ -236,8 +241,6 @@ class _Trainer:
             await self.sink.push(result.version, result.weights)
             self.version = result.version
         await self._settle(groups, trained, step)
-        if (step + 1) % self.config.checkpoint_every == 0 or step + 1 == self.config.steps:
-            await self._checkpoint(step + 1)
         done = anyio.current_time()
         metrics |= {
             "seconds_wait": sampled - began,
@@ -245,7 +248,10 @@ class _Trainer:
             "seconds_push": done - learned,
             "seconds_step": done - began,
         }
+        # Before the checkpoint: a step that is never taken again must have its line in the curve.
         await self.store.add_metrics(PHASE, step, metrics)
+        if (step + 1) % self.config.checkpoint_every == 0 or step + 1 == self.config.steps:
+            await self._checkpoint(step + 1)
         return Progress(step=step, version=self.version, metrics=metrics)
 
     async def _fresh_groups(self, step: int) -> tuple[Group, ...]:
@@ -325,8 +331,12 @@ def _ready(trajectory: Trajectory) -> bool:
 def _describe(groups: Sequence[Group]) -> dict[str, float]:
     """Reward, turns and length over the batch's dialogues that count."""
     every = [t for group in groups for t in group.trajectories]
-    counted = [t for t in every if t.end.finished]
-    numbers: dict[str, float] = {"dialogues": len(every), "counted": len(counted)}
+    counted = [t for t in every if _ready(t)]
+    numbers: dict[str, float] = {
+        "dialogues": len(every),
+        "counted": len(counted),
+        "cut_short": sum(t.end.cut_short for t in every),
+    }
     if counted:
         numbers["reward"] = sum(t.reward for t in counted) / len(counted)
         numbers["turns"] = sum(len(t.turns) for t in counted) / len(counted)

@@ -5,27 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..engine import Carried, End, Key, Lineage, OpenGroup, Reader, Store, Trajectory
-from ._checkpoint import Checkpoint, CheckpointError, newest
+from ._checkpoint import Checkpoint, State, newest
 from ._loop import PHASE, Start
 
 
 def find_start(
     reader: Reader, checkpoints: Path, *, max_staleness: int, deterministic: bool
-) -> tuple[Start, Checkpoint, list[Key]]:
+) -> tuple[Start, Checkpoint | None, list[Key]]:
     """Where to go on, the checkpoint it rests on, and the trajectories that are too old for it.
+
+    Without a checkpoint (the run ended before its first) that is the very beginning.
 
     Every trajectory the checkpoint has not consumed is offered again if it is fresh enough, and
     its dialogue is run again if not. In deterministic mode all of them are run again: a batch
     formed of what happens to be missing would have another shape, and other last bits.
 
-    Raises `CheckpointError` when there is none, or the latest is damaged.
+    Raises `CheckpointError` when the latest is damaged.
     """
     checkpoint = newest(checkpoints)
-    if checkpoint is None:
-        raise CheckpointError(
-            f"there is no checkpoint in {checkpoints}; the run ended before its first. Start anew"
-        )
-    state = checkpoint.state
+    state = State(step=0, version=0) if checkpoint is None else checkpoint.state
     lineage = Lineage((version, parent) for version, parent, _ in reader.versions())
     carried: list[Carried] = []
     stale: list[Key] = []
@@ -41,8 +39,9 @@ def find_start(
     start = Start(
         step=state.step,
         version=state.version,
+        committed=checkpoint is not None,
         lineage=lineage,
-        consumed=checkpoint.consumed,
+        consumed=frozenset() if checkpoint is None else checkpoint.consumed,
         carried=tuple(carried),
         next_group=reader.next_group(PHASE),
     )

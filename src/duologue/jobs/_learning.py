@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -31,8 +32,9 @@ with extra("train"):
     from ..agents.models._folder import load_tokenizer
     from ..train._coldstart import best, imitate, tokenise
     from ..train._loop import Start, open_training
-    from ..train._remote import open_learner
+    from ..train._remote import LearnerDied, open_learner
     from ..train._resume import find_start, rewind
+    from ..train._tenancy import vacancy
     from ..train._wire import Setup, WireSample
 
 
@@ -144,6 +146,7 @@ async def resume(run: Path, *, reporter: Reporter) -> TrainedPolicy:
     async with reopen_run(run) as opened:
         gym = find(opened.config.env.name)
         settings = _settings(opened.config)
+        await vacancy(opened.weights)
         with open_reader(run / "run.db") as reader:
             start, checkpoint, stale = find_start(
                 reader,
@@ -157,8 +160,8 @@ async def resume(run: Path, *, reporter: Reporter) -> TrainedPolicy:
             f"going on after step {start.step} with policy version {start.version}; "
             f"{waiting} finished dialogues wait, {len(stale)} are too old and are run again"
         )
-        target = opened.model("trained")
-        return await improve(opened, gym, checkpoint.path, target, reporter, start=start)
+        source = local_folder(opened.config) if checkpoint is None else checkpoint.path
+        return await improve(opened, gym, source, opened.model("trained"), reporter, start=start)
 
 
 async def improve(
@@ -172,7 +175,7 @@ async def improve(
 ) -> TrainedPolicy:
     """Train the policy in `source` with its samples; save it in `target`.
 
-    start: where a resumed run goes on; `source` is then the checkpoint it rests on.
+    start: where a resumed run goes on; `source` is then the checkpoint it rests on, if any.
     """
     config = run.config
     settings = _settings(config)
@@ -182,6 +185,7 @@ async def improve(
     seconds = 0.0
     version = start.version if start else 0
     async with (
+        _resumable(run),
         open_learner(learner_setup(run, source, start), log=run.path / "learner.log") as learner,
         open_sampler(source, config, version=version) as (sampler, chat),
     ):
@@ -213,7 +217,8 @@ async def improve(
                 version = done.version
                 bar.update(
                     done.step + 1,
-                    f"reward {rewards[-1]:.3f}, {rollouts.stats.live} live, "
+                    f"reward {rewards[-1]:.3f} over {numbers['counted']:.0f} dialogues "
+                    f"({numbers['cut_short']:.0f} cut short), {rollouts.stats.live} live, "
                     f"staleness {numbers.get('staleness_max', 0):.0f}, "
                     f"{numbers['seconds_step']:.2f} s/step",
                 )
@@ -229,6 +234,17 @@ async def improve(
     )
 
 
+@asynccontextmanager
+async def _resumable(run: Run) -> AsyncGenerator[None]:
+    """Say how to go on when the learner has died: the run itself is sound."""
+    try:
+        yield
+    except LearnerDied as error:
+        raise LearnerDied(
+            f"{error}; `duologue train --resume --run {run.path}` goes on from the last checkpoint"
+        ) from error
+
+
 def _settings(config: Config) -> TrainConfig:
     """The training settings; deterministic runs take turns."""
     settings = config.train
@@ -238,6 +254,7 @@ def _settings(config: Config) -> TrainConfig:
 def learner_setup(run: Run, source: Path, start: Start | None = None) -> Setup:
     """What the learner's process is told first."""
     config = run.config
+    start = start or Start()
     return Setup(
         model=str(source.absolute()),
         weights_dir=str(run.weights.absolute()),
@@ -245,9 +262,9 @@ def learner_setup(run: Run, source: Path, start: Start | None = None) -> Setup:
         threads=config.learner.threads,
         bf16=config.learner.bf16,
         deterministic=config.deterministic,
-        version=start.version if start else 0,
-        next_version=start.lineage.next_version if start else 1,
-        checkpoint=str(source.absolute()) if start else "",
+        version=start.version,
+        next_version=max(start.version + 1, start.lineage.next_version),
+        checkpoint=str(source.absolute()) if start.committed else "",
         budget_tokens=config.train.budget_tokens,
         max_grad_norm=config.train.max_grad_norm,
         temperature=config.model.temperature,

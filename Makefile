@@ -2,6 +2,7 @@
 #
 #   make demo                the main job on its embedded defaults (SEED=1, SFT=0)
 #   make test                the tests
+#   make setup               only install
 #   make check               types, lint, packaging: what CI runs after the tests
 #   TORCH_INDEX=URL          an index that has the CPU build of torch for your platform
 
@@ -15,7 +16,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SOURCES := engine agents envs train src tests benchmarks
 
-.PHONY: demo test check lint types package coverage docs smoke bars clean
+.PHONY: setup demo test check lint types package coverage docs smoke bars clean
+
+setup: $(STAMP)
 
 demo: $(STAMP)
 	$(BIN)/duologue demo --seed $(SEED) $(if $(filter 0,$(SFT)),--no-cold-start)

@@ -321,7 +321,7 @@ class _Run:
         stats.ended += 1
         stats.turns += len(trajectory.turns)
         stats.ends[trajectory.end] = stats.ends.get(trajectory.end, 0) + 1
-        if trajectory.end.finished:
+        if trajectory.end.finished or trajectory.end.cut_short:
             stats.counted += 1
             stats.reward += trajectory.reward
 

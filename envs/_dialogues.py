@@ -81,7 +81,8 @@ def make_dialogues(
     def make(task: Task, key: Key, seed: Seed) -> Dialogue:
         try:
             env = gym.make(task, seed / "env", **chosen)
-        except PartyError:
+        except (PartyError, UsageError):
+            # A setting that cannot be is wrong for every task alike: it is the caller's to mend.
             raise
         except Exception as error:
             raise EnvError(f"task {task.id!r} cannot be set up: {error}") from error

@@ -61,6 +61,7 @@ Overrides = Annotated[
 RunFolder = Annotated[
     Path | None, typer.Option("--run", help="The run directory; by default a new one in runs/.")
 ]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The run directory.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Loop = Annotated[str, typer.Option(help="Which event loop runs: asyncio or trio.")]
 EnvName = Annotated[str | None, typer.Option("--env", help="The environment (env.name).")]
@@ -240,13 +241,88 @@ def demo(
 
 
 @app.command()
-def report(
-    run: Annotated[Path, typer.Argument(help="The run directory.")], json: Json = False
-) -> None:
+def report(run: RunArgument, json: Json = False) -> None:
     """Write a run's one-file HTML report."""
     from .jobs._report import make_report
 
     _print(make_report(run), lambda made: made.report, json)
+
+
+@app.command()
+def export(
+    run: RunArgument,
+    out: Annotated[Path, typer.Argument(help="The file to write.")],
+    format: Annotated[
+        str, typer.Option(help="parquet or jsonl; by default the file's name says.")
+    ] = "",
+    phase: Annotated[str | None, typer.Option(help="Only this phase of the run.")] = None,
+    json: Json = False,
+) -> None:
+    """Write a run's trajectories for other tools, one row each.
+
+    Example: duologue export runs/NAME trajectories.parquet --phase train
+    """
+    from .jobs._export import export as job
+
+    result = _now(lambda r: job(run, out, format=format, phase=phase, reporter=r))
+    _print(result, show.exported, json)
+
+
+@app.command()
+def runs(
+    folder: Annotated[
+        Path, typer.Argument(metavar="[DIR]", help="Where the run directories are.")
+    ] = Path("runs"),
+    json: Json = False,
+) -> None:
+    """The runs in a directory, and what state each is in."""
+    from .jobs._runs import find_runs
+
+    _print(find_runs(folder), show.runs, json)
+
+
+@app.command()
+def prune(
+    run: RunArgument,
+    keep_phases: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PHASE", help="Leave these phases' records alone."),
+    ] = None,
+    drop_phases: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PHASE", help="Drop these phases' records too, results or not."),
+    ] = None,
+    older_than: Annotated[
+        int, typer.Option(metavar="STEPS", help="Keep what the last STEPS steps trained on.")
+    ] = 0,
+    keep_checkpoints: Annotated[int, typer.Option(help="How many of the newest to keep.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    loop: Loop = "asyncio",
+    json: Json = False,
+) -> None:
+    """Free the space that neither a resume nor a result of the run needs any more.
+
+    Goes: the records (texts and tokens) of dialogues that training has consumed or the cold start
+    has learned from, all but the newest checkpoint, and the sampler's weights. Every dialogue
+    keeps its row: end, reward, turns, fate. What a resume needs always stays.
+
+    Example: duologue prune runs/NAME --older-than 100 --dry-run
+    """
+    from .jobs._prune import prune as job
+
+    result = _run(
+        lambda r: job(
+            run,
+            keep_phases=keep_phases or (),
+            drop_phases=drop_phases or (),
+            older_than=older_than,
+            keep_checkpoints=keep_checkpoints,
+            dry_run=dry_run,
+            reporter=r,
+        ),
+        loop,
+    )
+    _print(result, show.pruned, json)
 
 
 @env_app.command("list")
@@ -346,6 +422,15 @@ def _run(job: Callable[[Reporter], Awaitable[R]], loop: str) -> R:
         _fail(_INTERRUPTED, 130)
     except KeyboardInterrupt:
         _fail(_INTERRUPTED, 130)
+
+
+def _now(job: Callable[[Reporter], R]) -> R:
+    """A job that needs no loop."""
+    try:
+        with open_reporter() as reporter:
+            return job(reporter)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
 
 
 def _print(result: R, as_text: Callable[[R], str], json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import StringIO
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,12 @@ from .envs import Gym
 if TYPE_CHECKING:
     from .jobs._demo import DemoResult
     from .jobs._evaluate import ScoreSheet
+    from .jobs._export import Exported
     from .jobs._learning import ColdStarted, TrainedPolicy
     from .jobs._model import MadeModel
+    from .jobs._prune import Pruned
     from .jobs._rollout import RolloutSummary
+    from .jobs._runs import RunState
 
 
 def rollout(result: RolloutSummary) -> str:
@@ -70,14 +74,20 @@ def scores(result: ScoreSheet) -> str:
             "-" if share is None else f"{share.low:.3f} .. {share.high:.3f}",
             f"{row.turns:.2f}",
         )
-    failed = [
+    cut_short = _ends(result, lambda end: end.cut_short)
+    failed = _ends(result, lambda end: not (end.finished or end.cut_short))
+    note = f"\ncut short, counted as they were: {cut_short}" if cut_short else ""
+    note += f"\nfailed, not counted: {failed}" if failed else ""
+    return f"{_text(table)}{result.tasks} held-out tasks, {result.samples} dialogue(s) each{note}"
+
+
+def _ends(result: ScoreSheet, wanted: Callable[[End], bool]) -> str:
+    return ", ".join(
         f"{row.agent}: {number} x {end.value}"
         for row in result.scores
         for end, number in row.ends.items()
-        if not end.finished
-    ]
-    note = f"\nnot counted: {', '.join(failed)}" if failed else ""
-    return f"{_text(table)}{result.tasks} held-out tasks, {result.samples} dialogue(s) each{note}"
+        if wanted(end)
+    )
 
 
 def demo(result: DemoResult) -> str:
@@ -92,6 +102,57 @@ def demo(result: DemoResult) -> str:
 
 def made_model(result: MadeModel) -> str:
     return f"{result.path}: {result.parameters:,} parameters, {result.vocab} tokens"
+
+
+def exported(result: Exported) -> str:
+    gone = f"; {result.pruned:,} more were pruned, their records are gone" if result.pruned else ""
+    return f"{result.path}: {result.trajectories:,} trajectories, {_size(result.bytes)}{gone}"
+
+
+def runs(rows: list[RunState]) -> str:
+    if not rows:
+        return "no runs"
+    table = Table(
+        "run", "command", "started", "state", "steps", "dialogues", "checkpoint", "lives", "size",
+        box=None, pad_edge=False,
+    )  # fmt: skip
+    for row in rows:
+        steps = "-" if row.step is None else f"{row.step}/{'?' if row.steps is None else row.steps}"
+        phases = ", ".join(f"{name} {count:,}" for name, count in row.phases.items())
+        table.add_row(
+            row.run,
+            row.command or "-",
+            row.started or "-",
+            row.state + (f" ({row.detail})" if row.detail else ""),
+            steps,
+            phases or "-",
+            "-" if row.checkpoint is None else str(row.checkpoint),
+            "-" if row.lives is None else str(row.lives),
+            _size(row.bytes),
+        )
+    return _text(table)
+
+
+def pruned(result: Pruned) -> str:
+    parts = [
+        *(f"{count:,} records of {phase}" for phase, count in result.records.items()),
+        *(f"checkpoint {name}" for name in result.checkpoints),
+        *([f"{result.weights} weight files"] if result.weights else []),
+        *([f"{result.drafts} unfinished drafts"] if result.drafts else []),
+    ]
+    what = "\n".join(f"  {part}" for part in parts) or "  nothing"
+    if result.dry_run:
+        return f"would go, about {_size(result.freed)} of {_size(result.before)}:\n{what}"
+    return f"freed {_size(result.freed)} of {_size(result.before)}:\n{what}"
+
+
+def _size(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:,.1f} GiB"
 
 
 def environments(rows: list[dict[str, str]]) -> str:

@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from ..config import Config, merge, read_toml, resolve
@@ -23,7 +24,7 @@ from ..train import Evaluation
 from ._evaluate import ScoreSheet, held_out, measure, score
 from ._learning import improve, lead_dialogues, learn_dialogues, trained_tasks
 from ._model import init_folder
-from ._report import SCORES, make_report, sheet_as_metrics
+from ._report import SCORES, make_report
 from ._tasks import shared_tasks
 
 BASELINES = ("expert", "random-topic", "fixed-order")
@@ -79,7 +80,7 @@ async def demo(config: Config, *, run: Path | None, reporter: Reporter) -> DemoR
         trained = opened.model("trained")
         evaluations.append(await _measure_model(opened, "trained", trained, reporter))
         sheet = score(opened, evaluations, tasks)
-        await opened.store.add_metrics(SCORES, 0, sheet_as_metrics(sheet))
+        await opened.store.add_metrics(SCORES, 0, msgspec.to_builtins(sheet))
         met = config.coldstart.dialogues, config.train.steps * config.train.groups_per_step
         trained_on = [
             *trained_tasks(opened, gym, "coldstart", met[0]),

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from ..engine import Reader, Trajectory, UsageError, open_reader
 from ..report import Headline, Interval, Level, Report, ScoreRow, ScoreTable, write
 
 SCORES = "scores"
-"""The metrics line that holds a score sheet."""
+"""The metrics line that holds a run's score sheet."""
 
 PAIRS = 4
 """Tasks whose dialogues are shown before and after."""
@@ -127,9 +126,3 @@ def _headlines(sheet: Mapping[str, Any]) -> list[Headline]:
 
 def _interval(data: Mapping[str, float]) -> Interval:
     return Interval(*(data.get(key, math.nan) for key in ("mean", "low", "high")))
-
-
-def sheet_as_metrics(sheet: Struct) -> dict[str, Any]:
-    """A score sheet as a metrics line."""
-    values: dict[str, Any] = msgspec.to_builtins(sheet)
-    return values

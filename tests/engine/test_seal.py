@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from zlib import crc32
 
+import anyio
 import msgspec
 import pytest
 from hypothesis import given
@@ -19,6 +20,7 @@ from duologue.engine import (
     Fate,
     Key,
     Reader,
+    Store,
     StoreError,
     Task,
     Trajectory,
@@ -46,11 +48,16 @@ def trajectory(group: int) -> Trajectory:
     )
 
 
+async def add(store: Store, group: int) -> None:
+    await store.open_group("train", group, Task(env="e", id="t", data=[group]))
+    await store.append("train", trajectory(group), seconds=1)
+
+
 async def written(path: Path, groups: int = 2) -> Path:
     async with open_store(path, name="mine", config="c", facts={"a": "b"}) as store:
-        for group in range(groups):
-            await store.open_group("train", group, Task(env="e", id="t", data=[group]))
-            await store.append("train", trajectory(group), seconds=1)
+        async with anyio.create_task_group() as tasks:
+            for group in range(groups):
+                tasks.start_soon(add, store, group)
         await store.settle("train", [0], 3, {Fate.TRAINED: [Key(0, 0)]})
         await store.add_metrics("loss", 4, {"loss": 0.5})
         await store.add_version(0, None, 0)

@@ -163,15 +163,19 @@ class Reader:
         )
         return [row[-1] for row in rows if row[-1]]
 
-    def tasks(self, phase: str, first: int = 0, last: int | None = None) -> list[Task]:
-        """The tasks of a phase in group order, of the groups from `first` to `last` alone."""
+    def tasks(self, phase: str) -> list[Task]:
+        """The tasks of a phase in group order."""
         rows = self._rows(
-            "groups",
-            """SELECT * FROM groups WHERE phase = ?1 AND ordinal >= ?2
-               AND (?3 IS NULL OR ordinal <= ?3) ORDER BY ordinal""",
-            (phase, first, last),
+            "groups", "SELECT * FROM groups WHERE phase = ? ORDER BY ordinal", (phase,)
         )
         return [self._task(row) for row in rows]
+
+    def task(self, phase: str, ordinal: int) -> Task | None:
+        """The task of one group; None when the group was never opened."""
+        rows = self._rows(
+            "groups", "SELECT * FROM groups WHERE phase = ? AND ordinal = ?", (phase, ordinal)
+        )
+        return self._task(rows[0]) if rows else None
 
     def _task(self, row: tuple[Any, ...]) -> Task:
         phase, ordinal, env, task, split, data, _ = row

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ..engine import End, Message, ModelError, Observation, Reply, Seed, Tokens
 from ._chat import ChatML
-from ._tools import read_calls
+from ._tools import read_calls, whole_text
 from ._transcript import Transcript
 from .models import Generation, Model, Request, Sampling
 
@@ -109,9 +109,10 @@ async def _generate(model: Model, request: Request) -> Generation:
 
 
 def _reply(generation: Generation) -> Reply:
+    text = whole_text(generation.text)
     if generation.finish == "length":
         # A call that happens to be whole before the cut is not acted on: what the model meant to
         # say has not been said.
-        return Reply(text=generation.text, end=End.TRUNCATED)
-    actions = read_calls(generation.text)
-    return Reply(text=generation.text, actions=actions, end=None if actions else End.NO_ACTION)
+        return Reply(text=text, end=End.TRUNCATED)
+    actions = read_calls(text)
+    return Reply(text=text, actions=actions, end=None if actions else End.NO_ACTION)

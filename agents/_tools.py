@@ -96,11 +96,19 @@ def _action(call: _Call) -> Action | None:
     return Action(choice, _text(arguments.content, choice))
 
 
+def whole_text(text: str) -> str:
+    """`text` without half characters. JSON can spell lone surrogates; no file can hold them."""
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "replace").decode()
+
+
 def _text(content: Any, choice: str) -> str:
     """The content as text: an object becomes JSON (the official code made it Python's repr), and
     a prefix that repeats the choice, as in "[action] hello", goes."""
     if content is None:
         return ""
     text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+    text = whole_text(text)
     prefix = f"[{choice}]"
     return text[len(prefix) :].lstrip() if text.startswith(prefix) else text

@@ -8,6 +8,7 @@ and cancellation from outside propagate.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isfinite
 from typing import Protocol
 
 import anyio
@@ -142,11 +143,16 @@ async def _observe(
 ) -> Observation:
     """Ask the environment; what its code raises becomes an `EnvError`, once, here."""
     try:
-        return await environment.ask(reply)
+        observation = await environment.ask(reply)
     except PartyError:
         raise
     except Exception as error:
         raise EnvError(describe(error)) from error
+    # Checked here, because further on it would be a reward of nan in a batch, or text that no
+    # store can hold: the environment's failure, found in somebody else's room.
+    if not isfinite(observation.reward):
+        raise EnvError(f"the environment gave the reward {observation.reward}")
+    return observation
 
 
 def end_of(error: PartyError) -> End:

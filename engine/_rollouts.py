@@ -34,7 +34,7 @@ class RolloutConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     samples:       trajectories per task, compared with one another as a group.
     live:          dialogues alive at once.
-    deadline_s:    seconds a dialogue may take, all its waiting included.
+    deadline_s:    seconds one attempt at a dialogue may take, all its waiting included.
     attempts:      times a dialogue whose party fails is tried, the first included.
     retry_budget:  retries allowed in all, as a share of the dialogues admitted so far (and never
                    fewer than 10): an outage must not turn into a storm of retries.

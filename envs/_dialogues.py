@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..agents import ChatML, TextAgent, TokenAgent, write_call
+from ..agents import ChatML, TextAgent, TokenAgent, whole_text, write_call
 from ..agents.models import Model, Sampling, ScriptedModel
 from ..engine import (
     Agent,
@@ -50,7 +50,7 @@ class EnvSeat:
             if step.done or step.user_ended:
                 end = End.USER_ENDED if step.user_ended else End.DONE
                 break
-        text = "\n".join(feedback)
+        text = whole_text("\n".join(feedback))
         return Observation(
             messages=(Message("tool", text),), feedback=text, reward=reward, parts=parts, end=end
         )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from duologue.agents import CHOICES, SCHEMA, TOOL, read_calls, write_call
+from duologue.agents import CHOICES, SCHEMA, TOOL, read_calls, whole_text, write_call
 from duologue.engine import Action
 
 
@@ -175,3 +175,14 @@ def test_deep_nesting_is_no_way_to_break_it(depth: int, pair: str) -> None:
     start = '{"name": "interact_with_env", "arguments": {"choice": "action", "content": '
     assert isinstance(read_calls(f"<tool_call>{start}{nested}}}}}</tool_call>"), tuple)
     assert read_calls(f"<tool_call>{nested}</tool_call>") == ()
+
+
+def test_half_characters_never_leave_a_reply() -> None:
+    """JSON can spell a lone surrogate, which no file and no store can hold."""
+    call = (
+        '{"name": "interact_with_env", "arguments": {"choice": "action", "content": "a\\ud800b"}}'
+    )
+    (action,) = read_calls(f"<tool_call>\n{call}\n</tool_call>") or (Action("action", "dropped"),)
+    action.content.encode()
+    assert whole_text("a\ud800b") == "a?b"
+    assert whole_text("größe 🌍") == "größe 🌍"

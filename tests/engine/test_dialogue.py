@@ -181,6 +181,14 @@ async def test_whatever_an_environment_raises_is_its_own_failure() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("reward", [float("nan"), float("inf")])
+async def test_a_reward_that_is_no_number_is_a_failure_and_not_a_reward(reward: float) -> None:
+    outcome = await outcome_of(Talker(), World(OPENING, Observation(reward=reward)))
+    assert outcome.end is End.ENV_ERROR
+    assert outcome.turns == []
+
+
+@pytest.mark.anyio
 async def test_an_environment_may_fail_at_the_opening() -> None:
     outcome = await outcome_of(Talker(), World(EnvError("no map")))
     assert (outcome.end, outcome.opening, outcome.turns) == (End.ENV_ERROR, (), [])

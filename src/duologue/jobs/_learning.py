@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -32,7 +31,7 @@ with extra("train"):
     from ..agents.models._folder import load_tokenizer
     from ..train._coldstart import best, imitate, tokenise
     from ..train._loop import Start, open_training
-    from ..train._remote import LearnerDied, open_learner
+    from ..train._remote import open_learner
     from ..train._resume import find_start, rewind
     from ..train._tenancy import vacancy
     from ..train._wire import Setup, WireSample
@@ -185,7 +184,6 @@ async def improve(
     seconds = 0.0
     version = start.version if start else 0
     async with (
-        _resumable(run),
         open_learner(learner_setup(run, source, start), log=run.path / "learner.log") as learner,
         open_sampler(source, config, version=version) as (sampler, chat),
     ):
@@ -232,17 +230,6 @@ async def improve(
         reward_last=_mean(rewards[-10:]),
         seconds=seconds,
     )
-
-
-@asynccontextmanager
-async def _resumable(run: Run) -> AsyncGenerator[None]:
-    """Say how to go on when the learner has died: the run itself is sound."""
-    try:
-        yield
-    except LearnerDied as error:
-        raise LearnerDied(
-            f"{error}; `duologue train --resume --run {run.path}` goes on from the last checkpoint"
-        ) from error
 
 
 def _settings(config: Config) -> TrainConfig:

@@ -84,7 +84,9 @@ def export(
     """
     kind = format or out.suffix.removeprefix(".")
     if kind not in FORMATS:
-        raise UsageError(f"cannot export to {kind or str(out)!r}; --format is one of {FORMATS}")
+        raise UsageError(
+            f"cannot export to {kind or str(out)!r}; --format is {' or '.join(FORMATS)}"
+        )
     if out.exists():
         raise UsageError(f"{out} exists already; choose another path, or remove it first")
     if not out.parent.is_dir():

@@ -81,6 +81,7 @@ def _prune(
     dry_run: bool,
     reporter: Reporter,
 ) -> Pruned:
+    before = disk_size(run)
     with open_reader(run / DATABASE) as reader:
         reader.check()
         phases = reader.phases()
@@ -100,7 +101,6 @@ def _prune(
         for name in ("checkpoints", "models", "weights")
         for draft in sorted((run / name).glob(".*.tmp"))
     ]
-    before = disk_size(run)
     # Files first: where the disk is full, making the store smaller needs the room.
     files = [*old, *weights, *drafts]
     freed = sum(map(_size, files))
@@ -118,7 +118,7 @@ def _prune(
         weights=len(weights),
         drafts=len(drafts),
         before=before,
-        freed=freed if dry_run else before - disk_size(run),
+        freed=freed if dry_run else max(0, before - disk_size(run)),
     )
 
 

@@ -66,11 +66,12 @@ def describe_run(folder: Path) -> RunState:
 
 
 def disk_size(folder: Path) -> int:
-    """The bytes of all files below `folder`. Some may go while they are counted."""
+    """The bytes of all files below `folder`. Some may go while they are counted; what readers of
+    the store share as memory is none of its data."""
     total = 0
     for path in folder.rglob("*"):
         try:
-            total += path.lstat().st_size if not path.is_dir() else 0
+            total += 0 if path.is_dir() or path.name.endswith("-shm") else path.lstat().st_size
         except OSError:
             continue
     return total

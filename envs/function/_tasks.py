@@ -190,9 +190,19 @@ def _records(path: Path) -> dict[str, tuple[Puzzle, dict[str, Any]]]:
     for i, (record, plain) in enumerate(json_records(path, _Record)):
         with check_row(path, i):
             check(record)
+            _check_result(record)
         del plain["id"]
         records[record.id] = (record, plain)
     return records
+
+
+def _check_result(made: Puzzle) -> None:
+    # A file may be damaged where nothing else would show: a sign in a rule, a digit in a case.
+    value = evaluate(made.rule, made.test_case)
+    if not answers_match(value, made.expected_result):
+        raise ValueError(
+            f"expected_result: {made.expected_result!r} is not what the rule gives, {value!r}"
+        )
 
 
 def _read_rows(path: Path) -> list[Task]:

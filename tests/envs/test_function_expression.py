@@ -157,6 +157,7 @@ def test_answers_match_within_a_millionth() -> None:
     assert answers_match(1, 1.000001 - 1e-9)
     assert answers_match("225", 225.0)
     assert not answers_match(1.1e-6, 0)
-    for no_number in (None, "two", [], math.nan, math.inf, 10**400):
+    nonsense: tuple[object, ...] = (None, "two", {}, math.nan, math.inf, 10**400)
+    for no_number in nonsense:
         assert not answers_match(no_number, 0.0)
     assert not answers_match(math.inf, math.inf)

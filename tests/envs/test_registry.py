@@ -40,5 +40,23 @@ def test_name_like_no_other_is_answered_with_all_of_them(with_others: None) -> N
 
 
 def test_entry_point_that_is_no_gym_is_refused(with_others: None) -> None:
-    with pytest.raises(UsageError, match=r"entry point .* of environment 'zoo' is not a Gym"):
+    with pytest.raises(UsageError, match="environment 'zoo' is a type, not a Gym"):
         find("zoo")
+
+
+def test_environment_that_is_not_installed_is_found_where_it_lies() -> None:
+    assert find("duologue.envs.intention:gym") is gym
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("no_such_module:gym", "there is no module 'no_such_module'"),
+        ("duologue.envs.nothing:gym", "there is no module 'duologue.envs.nothing'"),
+        ("duologue.envs.intention:gim", "duologue.envs.intention has no 'gim'"),
+        ("duologue.envs:find", "is a function, not a Gym"),
+    ],
+)
+def test_place_that_holds_no_environment_is_named(name: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        find(name)

@@ -72,13 +72,14 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("models")
     words = sys.argv
     corpus = _model.CORPUS
-    cold = ("coldstart.dialogues=300", "coldstart.steps=120", "coldstart.schedule.peak=1e-2")
+    cold = overrides(
+        *TINY, "coldstart.dialogues=300", "coldstart.steps=80", "coldstart.schedule.peak=1e-2"
+    )
     try:
         _model.CORPUS = 200
         for command in (
             ["model", "init", home / "init", *overrides(*TINY)],
-            ["sft", "--model", f"local:{home / 'init'}", "--run", home / "run"]
-            + overrides(*TINY, *cold),
+            ["sft", "--model", f"local:{home / 'init'}", "--run", home / "run", *cold],
         ):
             sys.argv = ["duologue", *map(str, command)]
             with pytest.raises(SystemExit) as left:

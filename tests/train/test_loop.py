@@ -362,15 +362,15 @@ def test_waves_that_do_not_make_up_a_batch_are_refused_instead_of_waiting_for_ev
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("max_staleness", [0, 1])
-async def test_a_policy_is_trained_end_to_end(
-    started: Path, tmp_path: Path, max_staleness: int
-) -> None:
-    """A real learner, sampler and store on the intention gym; the books balance."""
+async def test_a_policy_is_trained_end_to_end(started: Path, tmp_path: Path) -> None:
+    """A real learner, sampler and store on the intention gym; the books balance.
+
+    (Staleness 0 has its own real runs, in the tests of determinism.)
+    """
     config = TrainConfig(
         steps=4,
         groups_per_step=4,
-        max_staleness=max_staleness,
+        max_staleness=1,
         schedule=Schedule(peak=1e-3),
         checkpoint_every=2,
     )
@@ -415,7 +415,7 @@ async def test_a_policy_is_trained_end_to_end(
     # The learner's own log-probabilities are the sampler's wherever their weights are the same.
     for progress in steps_done:
         numbers = progress.metrics
-        assert numbers.get("staleness_max", 0) <= max_staleness
+        assert numbers.get("staleness_max", 0) <= 1
         if numbers["staleness_max"] == 0:
             assert numbers["gap_max"] <= 1e-5
     consumed = {s.trajectory.key for s in stored if s.fate is Fate.TRAINED}

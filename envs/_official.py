@@ -88,8 +88,8 @@ class Watched(Protocol):
 class OfficialConfig:
     """How an environment of the official API is set up; the names are the official ones.
 
-    data_mode:   `random` takes a task by the seed, `single` the one whose id is `data_source`,
-                 `list` one of those whose ids are in it.
+    data_source: the id, or ids, of the tasks to choose from; None is all of them. The seed chooses.
+    data_mode:   the official name for that choice: `random`, `single` or `list`. Only checked.
     data_path:   an official file to take tasks from; without one they are generated.
     behaviour:   `fixed` or `official`, where the gym knows both.
     """

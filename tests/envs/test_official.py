@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
-import anyio
+import anyio.lowlevel
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -200,6 +201,22 @@ def test_settings_that_cannot_be_are_refused(setting: str, value: object) -> Non
     config = function_config()
     setattr(config, setting, value)
     with pytest.raises(UsageError, match=setting):
+        FunctionEnv(config)
+
+
+def test_tasks_come_from_an_official_file_by_id(shared: Path) -> None:
+    config = function_config()
+    config.data_path = shared / "data/userrl/rows/function_multiturn/test.parquet"
+    everything = FunctionEnv(config)
+    assert len({everything.reset(seed=seed)[1]["task_id"] for seed in range(60)}) > 30
+    assert everything.reset(options={"task": "func-484"})[1]["task_id"] == "func-484"
+    config.data_mode, config.data_source = "single", "func-103"
+    assert FunctionEnv(config).reset()[1]["task_id"] == "func-103"
+    config.data_mode, config.data_source = "list", ["func-103", "func-484"]
+    env = FunctionEnv(config)
+    assert {env.reset()[1]["task_id"] for _ in range(20)} == {"func-103", "func-484"}
+    config.data_source = "func-0"
+    with pytest.raises(UsageError, match="'func-0' is not in"):
         FunctionEnv(config)
 
 

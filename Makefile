@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SOURCES := engine agents envs train src tests benchmarks
 
-.PHONY: setup demo test check lint types package coverage docs smoke bars clean
+.PHONY: setup demo test check lint types package coverage reference docs smoke bars clean
 
 setup: $(STAMP)
 
@@ -34,7 +34,8 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	$(BIN)/mypy -p duologue
-	$(BIN)/mypy tests benchmarks
+	$(BIN)/mypy --explicit-package-bases tests
+	$(BIN)/mypy benchmarks
 	$(BIN)/pyright
 
 package: $(STAMP)
@@ -43,6 +44,12 @@ package: $(STAMP)
 coverage: $(STAMP)
 	$(BIN)/coverage run --branch --source-pkgs=duologue.engine -m pytest -q tests/engine
 	$(BIN)/coverage report --fail-under=95
+
+# The cases recorded from the official code, where they are there.
+REFERENCE ?= ../shared/reference
+reference: $(STAMP)
+	if [ -d $(REFERENCE) ]; then $(BIN)/python tests/reference/run.py $(REFERENCE); \
+	else echo "no recorded cases in $(REFERENCE): skipped"; fi
 
 docs: $(STAMP)
 	$(BIN)/python tests/docs_check.py

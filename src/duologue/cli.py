@@ -341,6 +341,28 @@ def env_show(name: str, json: Json = False) -> None:
     _print(show.describe_environment(find(name)), show.environment, json)
 
 
+@env_app.command("check")
+def env_check(
+    name: str,
+    tasks: TasksFile = None,
+    seed: Seed = None,
+    loop: Loop = "asyncio",
+    json: Json = False,
+    set_: Overrides = None,
+) -> None:
+    """Prove that an environment keeps the rules: determinism, bounds, typed failures, no leaks.
+
+    Example: duologue env check mygym:gym -s env.options.level=2
+    """
+    from .jobs._check import check as job
+
+    settings = _settings(None, {"env.name": name, "env.tasks": tasks, "seed": seed}, set_)
+    found = _run(lambda r: job(settings, reporter=r), loop)
+    _print(found, show.conformance, json)
+    if not found.passed:
+        raise SystemExit(1)
+
+
 @model_app.command("init")
 def model_init(
     path: Annotated[Path, typer.Argument(help="The folder to make.")],

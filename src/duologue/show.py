@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .engine import End, Fate, Seed
-from .envs import Gym
+from .envs import Conformance, Gym
 
 if TYPE_CHECKING:
     from .jobs._demo import DemoResult
@@ -183,6 +183,14 @@ def environment(facts: dict[str, Any]) -> str:
         f"scripted agents  {', '.join(facts['scripts'])}\n"
         f"official files   {'yes' if facts['reads_files'] else 'no'}\n\n{example}"
     )
+
+
+def conformance(result: Conformance) -> str:
+    table = Table("check", "", "what was seen", box=None, pad_edge=False)
+    for check in result.checks:
+        table.add_row(check.name, check.status, check.detail)
+    verdict = "keeps the rules" if result.passed else "breaks a rule"
+    return f"{_text(table)}{result.env} {verdict}"
 
 
 def _text(table: Table) -> str:

@@ -24,7 +24,7 @@ def take_tasks(
     if count is not None and count < 1:
         raise UsageError(f"--count is {count}; it must be at least 1")
     if config.env.tasks:
-        tasks = list(islice(_read(gym, Path(config.env.tasks)), count))
+        tasks = list(islice(read_tasks(gym, Path(config.env.tasks)), count))
         if not tasks:
             raise UsageError(f"{config.env.tasks} holds no tasks")
         return tasks
@@ -37,7 +37,7 @@ def endless_tasks(gym: Gym, config: Config, seed: Seed) -> Iterator[Task]:
     if not config.env.tasks:
         yield from generate(gym, config.env.split, seed)
         return
-    tasks = list(_read(gym, Path(config.env.tasks)))
+    tasks = list(read_tasks(gym, Path(config.env.tasks)))
     number = 0
     while tasks:
         (seed / "pass" / number).random().shuffle(tasks)
@@ -66,7 +66,8 @@ def lockstep(rollout: RolloutConfig, config: Config, groups: int | None = None) 
     return structs.replace(rollout, wave=wave, live=max(rollout.live, wave * rollout.samples))
 
 
-def _read(gym: Gym, path: Path) -> Iterable[Task]:
+def read_tasks(gym: Gym, path: Path) -> Iterable[Task]:
+    """The tasks of a file in the gym's official layout. Raises `UsageError`."""
     if gym.read is None:
         raise UsageError(f"environment {gym.name!r} reads no task files; leave env.tasks empty")
     return gym.read(path)

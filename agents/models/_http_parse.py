@@ -168,26 +168,24 @@ class Reader:
 
     def on_message_begin(self) -> None:
         if self.complete:
-            self._problem = BadResponse("the response goes on after its end")
+            self._wrong(BadResponse("the response goes on after its end"))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head += len(name) + len(value) + 4
         if self._head > self._max_head:
-            self._problem = self._head_too_large()
+            self._wrong(self._head_too_large())
             return
         name = name.lower()
         self._headers.append((name, value))
         if name == b"content-length":
             self._length = True
             if value.isdigit() and int(value[:20]) > self._max_body:
-                self._problem = self._body_too_large()
+                self._wrong(self._body_too_large())
         elif name == b"transfer-encoding":
             self._length = value.lower().endswith(b"chunked")
         elif name == b"content-encoding" and value.lower() != b"identity":
             # Bodies of a few KiB are not worth unpacking, and a packed one could hide its size.
-            self._problem = BadResponse(
-                "the response is compressed, though we accept identity only"
-            )
+            self._wrong(BadResponse("the response is compressed, though we accept identity only"))
 
     def on_headers_complete(self) -> None:
         assert self._parser is not None
@@ -196,8 +194,8 @@ class Reader:
         # llhttp forgets this when the message is complete.
         self.reusable = self._parser.should_keep_alive()
         if not self._length and self._status >= 200 and self._status not in (204, 304):
-            self._problem = BadResponse(
-                f"the response (status {self._status}) does not say how long it is"
+            self._wrong(
+                BadResponse(f"the response (status {self._status}) does not say how long it is")
             )
 
     def on_body(self, body: bytes) -> None:
@@ -209,6 +207,10 @@ class Reader:
             self._headers = []
         else:
             self.complete = True
+
+    def _wrong(self, problem: HttpError) -> None:
+        """Note what is wrong; the first thing is the cause of the others."""
+        self._problem = self._problem or problem
 
     def _head_too_large(self) -> TooLarge:
         return TooLarge(f"the response's head is larger than {self._max_head} bytes")

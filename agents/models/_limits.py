@@ -1,6 +1,6 @@
 """Resilience: how many calls an endpoint gets at once, when to try again, and when to leave it.
 
-One `Endpoint` stands before each server, whatever speaks to it. It holds
+One `Limits` stands before each server, whatever speaks to it. It holds
 
 * places: at most so many calls in flight. The number is halved when the server says it is
   overloaded and grows by one a round while all is well, so it settles near what the server bears;
@@ -106,7 +106,7 @@ class Circuit(StrEnum):
     PROBING = "probing"
 
 
-class EndpointStats(Struct, frozen=True, kw_only=True):
+class LimitsStats(Struct, frozen=True, kw_only=True):
     """An endpoint's numbers now; `calls` and `retries` are totals. `limit` is how many calls it
     gets at once at present, which `in_flight` exceeds only until those too many have ended."""
 
@@ -127,8 +127,8 @@ class _Try:
         self.cuts, self.probe = cuts, probe
 
 
-class Endpoint:
-    """Stands before one server. `judge` says what errors mean, for clients other than ours."""
+class Limits:
+    """What one server is asked, and how. `judge` says what errors mean, for clients other than ours."""
 
     def __init__(
         self,
@@ -149,8 +149,8 @@ class Endpoint:
         self._heard = True  # a call made since the last cut has ended
 
     @property
-    def stats(self) -> EndpointStats:
-        return EndpointStats(
+    def stats(self) -> LimitsStats:
+        return LimitsStats(
             calls=self._calls,
             retries=self._retries,
             in_flight=self._places.taken,

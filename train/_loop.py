@@ -240,7 +240,8 @@ class _Trainer:
             self.lineage.add(result.version, self.version)
             await self.sink.push(result.version, result.weights)
             self.version = result.version
-        await self._settle(groups, trained, step)
+        # A step that was skipped (a loss that is no number) taught the weights nothing.
+        await self._settle(groups, trained if result.weights is not None else [], step)
         done = anyio.current_time()
         metrics |= {
             "seconds_wait": sampled - began,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import anyio
+import msgspec
 from anyio.abc import SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
@@ -71,9 +72,11 @@ class RemoteLearner:
             await self._stream.send(frame(order))
             header = await self._received.receive_exactly(4)
             body = await self._received.receive_exactly(body_length(header))
+            answer = decode_answer(body)
         except (anyio.IncompleteRead, anyio.EndOfStream, anyio.BrokenResourceError) as error:
             raise LearnerDied(f"the learner's process has died; see {self._log}") from error
-        answer = decode_answer(body)
+        except (ValueError, msgspec.DecodeError) as error:
+            raise LearnerDied(f"the learner sent garbage ({error}); see {self._log}") from error
         if isinstance(answer, Broken):
             raise LearnerDied(f"the learner stopped: {answer.error}; see {self._log}")
         if not isinstance(answer, kind):
@@ -89,15 +92,18 @@ async def open_learner(setup: Setup, *, log: Path) -> AsyncGenerator[RemoteLearn
     within `STOP_S` seconds is killed.
     """
     ours, theirs = socket.socketpair()
-    with log.open("ab") as output, theirs:
-        command = [sys.executable, "-m", "duologue.train", str(theirs.fileno())]
-        process = await anyio.open_process(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            pass_fds=(theirs.fileno(),),
-        )
+    try:
+        with log.open("ab") as output, theirs:
+            process = await anyio.open_process(
+                [sys.executable, "-m", "duologue.train", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(theirs.fileno(),),
+            )
+    except BaseException:
+        ours.close()
+        raise
     stream: SocketStream | None = None
     try:
         stream = await SocketStream.from_socket(ours)

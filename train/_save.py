@@ -35,13 +35,15 @@ def read_companions(folder: Path) -> Companions:
 
 
 def save_folder(model: Qwen3, target: Path, companions: Companions) -> None:
-    """Write `model` to the folder `target`. An existing `target` is replaced; a crash leaves a
-    whole folder or none."""
+    """Write `model` to the folder `target`. An existing `target` is replaced; a crash leaves
+    whole folders only (at worst the old one under a hidden name)."""
     with _draft(target, companions) as draft:
         save_weights(model, draft / "model.safetensors")
+        old = target.with_name(f".{target.name}.{os.getpid()}.old")
         if target.exists():
-            shutil.rmtree(target)
+            os.rename(target, old)
         os.rename(draft, target)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def save_checkpoint(

@@ -45,6 +45,7 @@ def check(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "duologue", "env", "check", name, "--json"],
         cwd=folder,
         capture_output=True,
+        check=False,
         text=True,
         timeout=100,
     )

@@ -6,6 +6,7 @@ metrics.jsonl   one line a step, for other tools
 models/         model folders by name
 weights/        what the sampler is fed, newest two
 learner.log     whatever the learner's process printed
+vllm.log        and the vLLM server, when we run one
 checkpoints/    what a run that trains can go on from
 report.html
 lock            held by the process that has the run
@@ -14,6 +15,7 @@ outcome.json    how the run's last life ended; absent while it lives, and after 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import platform
@@ -42,6 +44,8 @@ OUTCOME = "outcome.json"
 FILES_NEEDED = 64
 """Open files a job may need: the store's, the learner's, the loop's and Python's own. Dialogues
 need none, as long as no model of theirs is behind a socket."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 MOUNTS = Path("/proc/self/mounts")
 
@@ -83,6 +87,10 @@ class Run:
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
+    @property
+    def vllm_log(self) -> Path:
+        return self.path / "vllm.log"
+
     def model(self, name: str) -> Path:
         """The folder of one of the run's own models."""
         return self.path / "models" / name
@@ -111,9 +119,9 @@ async def open_run(path: Path | None, command: str, config: Config) -> AsyncGene
     except OSError as error:
         raise UsageError(f"cannot make the run directory {folder}: {error.strerror}") from error
     async with hold(folder):
-        (folder / "config.toml").write_text(to_toml(config), encoding="utf-8")
         facts = describe_machine() | {"command": command, "seed": str(config.seed)}
         with _outcome(folder, command):
+            (folder / "config.toml").write_text(to_toml(config), encoding="utf-8")
             async with open_store(
                 folder / DATABASE, name=folder.name, config=to_toml(config), facts=facts
             ) as store:
@@ -134,6 +142,7 @@ async def reopen_run(folder: Path) -> AsyncGenerator[Run]:
     _check_machine(folder)
     async with hold(folder):
         with open_reader(folder / DATABASE) as reader:
+            reader.check()  # before another life begins: what is damaged is left as it is
             _, text, facts = reader.run()
         config = resolve(parse_toml(text, f"the settings in {folder / DATABASE}"), str(folder))
         with _outcome(folder, facts.get("command", "")):
@@ -200,6 +209,8 @@ def _outcome(folder: Path, command: str) -> Generator[None]:
     try:
         yield
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+            error.filename = str(folder)  # a write knows no name, and a person wants one
         if how := how_to_go_on(folder, command):
             error.add_note(f"what was durable is safe; to go on: {how}")
         _note(folder, "failed", str(error))

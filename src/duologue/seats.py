@@ -2,40 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from .agents import ChatML
+from .agents.models import Model, WeightSink
 from .agents.models._extras import extra
 from .config import Config
 from .engine import UsageError
-from .envs import Gym, MakeAgent, scripted_agent, token_agent
+from .envs import Gym, MakeAgent, make_dialogues, scripted_agent, token_agent
 
-if TYPE_CHECKING:
-    from .agents.models._local import LocalModel
+KINDS = ("scripted:NAME", "local:PATH", "vllm:PATH", "vllm:URL")
 
-KINDS = ("scripted:NAME", "local:PATH")
+MOST_AT_ONCE = 1024
+"""Requests that a vLLM server is given at once; the others wait for a connection."""
+
+
+class Policy(Model, WeightSink, Protocol):
+    """A model that can be trained while it is sampled from."""
 
 
 @asynccontextmanager
 async def open_agent(
-    spec: str, gym: Gym, config: Config, *, temperature: float | None = None
+    spec: str,
+    gym: Gym,
+    config: Config,
+    *,
+    temperature: float | None = None,
+    log: Path | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> AsyncGenerator[MakeAgent]:
-    """The agent that `spec` names, for as long as the block lasts. Raises `UsageError`."""
+    """The agent that `spec` names, for as long as the block lasts. Raises `UsageError`.
+
+    log, say: as for `open_sampler`.
+    """
     kind, _, name = spec.partition(":")
     if kind == "scripted" and name:
         yield scripted_agent(gym, name)
-    elif kind == "local" and name:
-        async with open_sampler(Path(name), config) as (model, chat):
+    elif kind in ("local", "vllm") and name:
+        async with open_sampler(spec, config, log=log, say=say) as (model, chat):
             yield policy_agent(model, chat, config, temperature=temperature)
     else:
         raise UsageError(f"no model is written {spec!r}; write one of: {', '.join(KINDS)}")
 
 
-def check_agent(spec: str, gym: Gym) -> None:
-    """Raise what `open_agent` would for a name that cannot be, before anything is begun."""
+def check_agent(spec: str, gym: Gym, config: Config) -> None:
+    """Raise `UsageError` for an agent, or an option of the environment, that cannot be: before
+    anything is begun, so that no empty run is left behind."""
+    make_dialogues(gym, scripted_agent(gym, "expert"), options=config.env.options)
     kind, _, name = spec.partition(":")
     if kind == "scripted" and name:
         scripted_agent(gym, name)
@@ -43,35 +59,87 @@ def check_agent(spec: str, gym: Gym) -> None:
         with extra("train"):
             from .agents.models._folder import load_tokenizer
         load_tokenizer(Path(name))
+    elif kind == "vllm" and name:
+        check_vllm(name, config)
     else:
         raise UsageError(f"no model is written {spec!r}; write one of: {', '.join(KINDS)}")
 
 
+def sampler_spec(folder: Path, config: Config) -> str:
+    """The model in `folder`, sampled the way `model.spec` says; in this process by default."""
+    kind = "vllm" if config.model.spec.startswith("vllm:") else "local"
+    return f"{kind}:{folder}"
+
+
 @asynccontextmanager
 async def open_sampler(
-    path: Path, config: Config, *, version: int = 0
-) -> AsyncGenerator[tuple[LocalModel, ChatML]]:
-    """A model folder as a sampler in this process, and how its dialogues are rendered.
+    spec: str,
+    config: Config,
+    *,
+    version: int = 0,
+    log: Path | None = None,
+    say: Callable[[str], None] | None = None,
+) -> AsyncGenerator[tuple[Policy, ChatML]]:
+    """A model of ours, `local:` or `vllm:`, and how its dialogues are rendered.
 
-    version: what the folder's weights are called.
+    version: what its weights are called.
+    log:     where a server that is started writes. say: told how its start goes.
     """
+    kind, _, name = spec.partition(":")
     with extra("train"):
+        from .agents.models._device import pick_device
         from .agents.models._folder import load_tokenizer
         from .agents.models._local import open_local
-    chat = ChatML(load_tokenizer(path))
-    async with open_local(
-        path,
-        device=config.model.device or None,
-        context=config.model.context,
-        threads=config.model.threads,
-        lockstep=config.deterministic,
+    settings = config.model
+    if kind == "local":
+        chat = ChatML(load_tokenizer(Path(name)))
+        async with open_local(
+            name,
+            device=settings.device or None,
+            context=settings.context,
+            threads=settings.threads,
+            lockstep=config.deterministic,
+            version=version,
+        ) as local:
+            yield local, chat
+        return
+    from .agents.models._vllm import open_vllm, served_folder
+
+    check_vllm(name, config)
+    tokenizer = load_tokenizer(await served_folder(name, config.vllm))
+    async with open_vllm(
+        name,
+        tokenizer,
+        settings=config.vllm,
+        context=settings.context,
+        live=min(config.rollout.live, MOST_AT_ONCE),
+        device=pick_device(settings.device),
+        threads=settings.threads,
         version=version,
-    ) as model:
-        yield model, chat
+        log=log,
+        say=say,
+    ) as served:
+        yield served, ChatML(tokenizer)
+
+
+def check_vllm(name: str, config: Config) -> None:
+    """Raise `UsageError` for what follows `vllm:` when it cannot be used with these settings."""
+    with extra("train"):
+        from .agents.models._folder import load_tokenizer
+    from .agents.models._vllm import is_url
+    from .agents.models._vllm_server import find_python
+
+    if config.deterministic:
+        raise UsageError("deterministic runs need local:PATH; vLLM's replies depend on its load")
+    if not is_url(name):
+        load_tokenizer(Path(name))
+        find_python(config.vllm.python)
+    elif config.vllm.tokenizer:
+        load_tokenizer(Path(config.vllm.tokenizer))
 
 
 def policy_agent(
-    model: LocalModel, chat: ChatML, config: Config, *, temperature: float | None = None
+    model: Policy, chat: ChatML, config: Config, *, temperature: float | None = None
 ) -> MakeAgent:
     """An agent that samples from `model` as the settings say."""
     return token_agent(

@@ -56,13 +56,20 @@ async def evaluate_agents(
     gym = find(config.env.name)
     named = dict.fromkeys([f"scripted:{EXPERT}", *specs])
     for spec in named:
-        check_agent(spec, gym)
+        check_agent(spec, gym, config)
     async with open_run(run, "eval", config) as opened:
         tasks = held_out(opened, gym)
         evaluations: list[Evaluation] = []
         for spec in named:
             name = spec.removeprefix("scripted:")
-            async with open_agent(spec, gym, config, temperature=config.eval.temperature) as agent:
+            async with open_agent(
+                spec,
+                gym,
+                config,
+                temperature=config.eval.temperature,
+                log=opened.vllm_log,
+                say=reporter.say,
+            ) as agent:
                 evaluations.append(await measure(opened, gym, name, agent, tasks, reporter))
         sheet = score(opened, evaluations, tasks)
         await opened.store.add_metrics(SCORES, 0, msgspec.to_builtins(sheet))

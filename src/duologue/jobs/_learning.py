@@ -22,9 +22,9 @@ from ..engine import (
 from ..envs import Gym, find, make_dialogues, scripted_agent
 from ..progress import Reporter
 from ..rundir import Run, open_run, reopen_run
-from ..seats import open_sampler, policy_agent
+from ..seats import check_agent, open_sampler, policy_agent, sampler_spec
 from ..train import TrainConfig
-from ._tasks import endless_tasks, lockstep
+from ._tasks import check_tasks, endless_tasks, lockstep
 
 with extra("train"):
     from ..agents.models._device import pick_device
@@ -62,9 +62,8 @@ class TrainedPolicy(Struct, frozen=True, kw_only=True):
 
 async def coldstart(config: Config, *, run: Path | None, reporter: Reporter) -> ColdStarted:
     """`duologue sft`: lead dialogues by script, learn from the best, save the model."""
-    source = local_folder(config)
+    source, gym = _prepare(config)
     async with open_run(run, "sft", config) as opened:
-        gym = find(config.env.name)
         dialogues = await lead_dialogues(opened, gym, reporter)
         return await learn_dialogues(opened, dialogues, source, opened.model("coldstart"), reporter)
 
@@ -134,9 +133,8 @@ async def learn_dialogues(
 
 async def train(config: Config, *, run: Path | None, reporter: Reporter) -> TrainedPolicy:
     """`duologue train`: improve the policy in `model.spec` on the environment's rewards."""
-    source = local_folder(config)
+    source, gym = _prepare(config)
     async with open_run(run, "train", config) as opened:
-        gym = find(config.env.name)
         return await improve(opened, gym, source, opened.model("trained"), reporter)
 
 
@@ -185,7 +183,13 @@ async def improve(
     version = start.version if start else 0
     async with (
         open_learner(learner_setup(run, source, start), log=run.path / "learner.log") as learner,
-        open_sampler(source, config, version=version) as (sampler, chat),
+        open_sampler(
+            sampler_spec(source, config),
+            config,
+            version=version,
+            log=run.vllm_log,
+            say=reporter.say,
+        ) as (sampler, chat),
     ):
         make = make_dialogues(
             gym,
@@ -259,15 +263,22 @@ def learner_setup(run: Run, source: Path, start: Start | None = None) -> Setup:
     )
 
 
+def _prepare(config: Config) -> tuple[Path, Gym]:
+    """The model folder and the gym, with everything refused that can be before a run is begun."""
+    source, gym = local_folder(config), find(config.env.name)
+    check_agent(config.model.spec, gym, config)
+    check_tasks(gym, config)
+    return source, gym
+
+
 def local_folder(config: Config) -> Path:
     """The model folder to be trained; only models of ours can be."""
     kind, _, name = config.model.spec.partition(":")
-    if kind != "local" or not name:
+    if kind not in ("local", "vllm") or not name or "://" in name:
         raise UsageError(
-            f"{config.model.spec!r} cannot be trained; give a model folder as local:PATH "
-            "(`duologue model init PATH` makes a tiny one)"
+            f"{config.model.spec!r} cannot be trained; give a model folder as local:PATH or "
+            "vllm:PATH (`duologue model init PATH` makes a tiny one)"
         )
-    load_tokenizer(Path(name))  # a folder that is not there must not leave an empty run behind
     return Path(name)
 
 

@@ -20,7 +20,7 @@ from ..engine import (
 from ..envs import find, make_dialogues
 from ..progress import Reporter
 from ..rundir import open_run
-from ..seats import open_agent
+from ..seats import check_agent, open_agent
 from ._tasks import lockstep, take_tasks
 
 
@@ -50,8 +50,8 @@ async def rollout(
     gym = find(config.env.name)
     tasks = take_tasks(gym, config, count=count, seed=Seed(config.seed))
     total = len(tasks) * config.rollout.samples
+    check_agent(config.model.spec, gym, config)
     async with (
-        # The agent first: one that cannot be must not leave an empty run behind.
         open_agent(config.model.spec, gym, config) as agent,
         open_run(run, "rollout", config) as opened,
         open_lateness() as lateness,

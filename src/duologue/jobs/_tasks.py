@@ -45,6 +45,12 @@ def endless_tasks(gym: Gym, config: Config, seed: Seed) -> Iterator[Task]:
         number += 1
 
 
+def check_tasks(gym: Gym, config: Config) -> None:
+    """Raise `UsageError` when there is no task to train on, or a task file has a bad row."""
+    if next(endless_tasks(gym, config, Seed(config.seed)), None) is None:
+        raise UsageError(f"{config.env.tasks} holds no tasks")
+
+
 def generate(gym: Gym, split: str, seed: Seed) -> Iterator[Task]:
     """The environment's own tasks of a split."""
     if split not in ("train", "test"):

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Protocol
 
 import msgspec
+from anyio import to_thread
 from msgspec import Struct
 
-from ...engine import DuologueError, ModelError, Span, checkpoint
+from ...engine import DuologueError, ModelError, Span, UsageError, checkpoint
 from ._http import open_http
 from ._model import Generation, Request
 from ._vllm_config import VllmConfig
@@ -85,6 +86,14 @@ class _Choice(Struct, frozen=True):
 
 class _Answer(Struct, frozen=True):
     choices: list[_Choice]
+
+
+class _Card(Struct, frozen=True):
+    root: str
+
+
+class _Models(Struct, frozen=True):
+    data: list[_Card]
 
 
 _encode = msgspec.json.Encoder().encode
@@ -158,6 +167,32 @@ async def open_vllm(
 def is_url(target: str) -> bool:
     """Whether `target` names running servers, and not a folder."""
     return target.startswith(("http://", "https://"))
+
+
+async def served_folder(target: str, settings: VllmConfig) -> Path:
+    """The folder whose tokenizer fits what `target` serves.
+
+    Raises `UsageError` when a running server cannot say, or names a folder that is not here.
+    """
+    if not is_url(target):
+        await checkpoint()
+        return Path(target)
+    if settings.tokenizer:
+        await checkpoint()
+        return Path(settings.tokenizer)
+    url = target.partition(",")[0]
+    async with open_http(url, connections=1) as http:
+        try:
+            body = http.check(await http.request("GET", "/v1/models")).body
+            folder = Path(msgspec.json.decode(body, type=_Models).data[0].root)
+        except (ModelError, msgspec.DecodeError, IndexError) as error:
+            raise UsageError(f"{url} does not say which model it serves: {error}") from error
+    if not await to_thread.run_sync(folder.is_dir):
+        raise UsageError(
+            f"{url} serves {folder}, which is no folder here; set vllm.tokenizer to one with the "
+            "model's tokenizer"
+        )
+    return folder
 
 
 def make_route(settings: VllmConfig) -> Route:

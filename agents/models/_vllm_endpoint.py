@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio
 from anyio import Event, Lock, create_task_group
@@ -149,10 +150,12 @@ class OwnEndpoint(Endpoint):
     async def kept(self, restarts: int) -> AsyncGenerator[None]:
         """Keep it running inside the block. Raises `ServerDied`."""
         with one_error():
-            async with create_task_group() as tasks:
-                await tasks.start(self._keep, restarts)
-                yield
-                tasks.cancel_scope.cancel()
+            async with self._server.lodged() as model, create_task_group() as tasks:
+                await tasks.start(self._keep, model, restarts)
+                try:
+                    yield
+                finally:
+                    tasks.cancel_scope.cancel()
 
     async def push(self, version: int, path: str) -> None:
         """As for any endpoint; when the server crashes meanwhile, the next one gets the weights."""
@@ -171,12 +174,12 @@ class OwnEndpoint(Endpoint):
                 self._file = path
                 return
 
-    async def _keep(self, restarts: int, *, task_status: TaskStatus[None]) -> None:
+    async def _keep(self, model: Path, restarts: int, *, task_status: TaskStatus[None]) -> None:
         for crashes in range(restarts + 1):
             if crashes:
                 self._server.say(f"vLLM ended; starting it again ({crashes} of {restarts})")
                 await anyio.sleep(BACKOFF_S * 2 ** (crashes - 1))
-            async with self._server.running() as process:
+            async with self._server.running(model) as process:
                 await self._server.ready(process, self._control)
                 if await self._greeted():
                     if not crashes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import anyio
+from anyio import to_thread
 from anyio.abc import Process
 
 from ...engine import DuologueError, UsageError
@@ -62,7 +64,7 @@ class Server:
         self._port = _free_port()
         self._environment = {**os.environ, **_environment(threads, device), **route.environment}
         self._flags = [
-            *_flags(folder, route.backend, context=context, live=live, port=self._port),
+            *_flags(route.backend, context=context, live=live, port=self._port),
             *(_cpu_flags(folder, context=context, live=live) if device == "cpu" else ()),
             *settings.args,
         ]
@@ -76,13 +78,22 @@ class Server:
         return f"http://127.0.0.1:{self._port}"
 
     @asynccontextmanager
-    async def running(self) -> AsyncGenerator[Process]:
+    async def lodged(self) -> AsyncGenerator[Path]:
+        """A folder with the model in it for as long as the block lasts: the original may be a
+        checkpoint, and gone by the time a server is started again."""
+        with tempfile.TemporaryDirectory(prefix=".vllm-", dir=self.log.parent.absolute()) as place:
+            lodging = Path(place)
+            await to_thread.run_sync(_link, self.folder, lodging)
+            yield lodging
+
+    @asynccontextmanager
+    async def running(self, model: Path) -> AsyncGenerator[Process]:
         """The server's process, for as long as the block lasts; nothing of it is left behind."""
         # Its sockets: a run directory's path may be too long for one.
         with tempfile.TemporaryDirectory(prefix="duologue-") as scratch:
             theirs, ours = os.pipe()
             try:
-                process = await self._spawn(theirs, scratch)
+                process = await self._spawn(theirs, scratch, model)
                 try:
                     yield process
                 finally:
@@ -90,8 +101,9 @@ class Server:
             finally:
                 os.close(ours)
 
-    async def _spawn(self, lifeline: int, scratch: str) -> Process:
-        command = [self._python, str(_HERE / "_vllm_boot.py"), str(lifeline), *self._flags]
+    async def _spawn(self, lifeline: int, scratch: str, model: Path) -> Process:
+        boot = str(_HERE / "_vllm_boot.py")
+        command = [self._python, boot, str(lifeline), "--model", str(model), *self._flags]
         try:
             with self.log.open("ab") as output:
                 return await anyio.open_process(
@@ -146,6 +158,17 @@ class Server:
         return f"the last lines of {self.log}:\n" + "\n".join(f"    {line}" for line in last)
 
 
+def _link(folder: Path, place: Path) -> None:
+    """Fill `place` with the files of `folder`; without a copy where the disk allows."""
+    for file in folder.iterdir():
+        if file.is_file():
+            original, target = file.resolve(), place / file.name
+            try:
+                os.link(original, target)
+            except OSError:
+                shutil.copyfile(original, target)
+
+
 async def _stop(process: Process) -> None:
     """End the whole process group: politely if its leader lives, then without asking."""
     with anyio.CancelScope(shield=True):
@@ -179,9 +202,8 @@ def find_python(setting: str) -> str:
     return str(usual.absolute()) if usual.is_file() else sys.executable
 
 
-def _flags(folder: Path, backend: str, *, context: int, live: int, port: int) -> list[str]:
+def _flags(backend: str, *, context: int, live: int, port: int) -> list[str]:
     return [
-        *("--model", str(folder.absolute())),
         *("--host", "127.0.0.1"),
         *("--port", str(port)),
         *("--max-model-len", str(context)),

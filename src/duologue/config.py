@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from .agents.models import Sampling
+from .agents.models._vllm_config import VllmConfig
 from .engine import RolloutConfig, UsageError
 from .train import ColdStartConfig, EvalConfig, TrainConfig
 
@@ -48,7 +49,8 @@ class EnvConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who the agent is, and how it samples.
 
-    spec:    `scripted:NAME`, or `local:PATH` for a model folder sampled in this process.
+    spec:    `scripted:NAME`, `local:PATH` for a model folder sampled in this process, `vllm:PATH`
+             for one that a vLLM server of ours samples, or `vllm:URL` for running servers.
     device:  empty takes the GPU where there is one.
     threads: CPU threads of the sampler. context: tokens a dialogue may have in all.
     """
@@ -113,6 +115,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     deterministic: bool = False
     env: EnvConfig = EnvConfig()
     model: ModelConfig = ModelConfig()
+    vllm: VllmConfig = VllmConfig()
     tiny: TinyModelConfig = TinyModelConfig()
     rollout: RolloutConfig = RolloutConfig()
     coldstart: ColdStartConfig = ColdStartConfig()

@@ -19,7 +19,7 @@ from ..engine import UsageError
 from ..envs import find, scripted_agent
 from ..progress import Reporter
 from ..rundir import Run, open_run
-from ..seats import open_sampler, policy_agent
+from ..seats import open_sampler, policy_agent, sampler_spec
 from ..train import Evaluation
 from ._evaluate import ScoreSheet, held_out, measure, score
 from ._learning import improve, lead_dialogues, learn_dialogues, trained_tasks
@@ -102,7 +102,9 @@ async def demo(config: Config, *, run: Path | None, reporter: Reporter) -> DemoR
 
 async def _measure_model(run: Run, name: str, folder: Path, reporter: Reporter) -> Evaluation:
     gym = find(run.config.env.name)
-    async with open_sampler(folder, run.config) as (model, chat):
+    async with open_sampler(
+        sampler_spec(folder, run.config), run.config, log=run.vllm_log, say=reporter.say
+    ) as (model, chat):
         agent = policy_agent(model, chat, run.config, temperature=run.config.eval.temperature)
         return await measure(run, gym, name, agent, held_out(run, gym), reporter)
 

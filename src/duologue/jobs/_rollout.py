@@ -52,8 +52,8 @@ async def rollout(
     total = len(tasks) * config.rollout.samples
     check_agent(config.model.spec, gym, config)
     async with (
-        open_agent(config.model.spec, gym, config) as agent,
         open_run(run, "rollout", config) as opened,
+        open_agent(config.model.spec, gym, config, log=opened.vllm_log, say=reporter.say) as agent,
         open_lateness() as lateness,
     ):
         make = make_dialogues(

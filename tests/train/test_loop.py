@@ -136,11 +136,12 @@ class World:
             assert max(ages) <= self.config.max_staleness
             assert self.records[sample.key].end.finished
             assert sample.key not in self.learned
-            self.learned.append(sample.key)
         await anyio.sleep(5 * self.draw("learn", order.step))
         self.learning = False
         if not order.samples or self.draw("skip", order.step) < self.troubles / 2:
+            # Skipped: the weights have learned nothing, so nothing is consumed.
             return Trained(step=order.step, version=self.version, weights=None, stats={})
+        self.learned += [sample.key for sample in order.samples]
         return Trained(step=order.step, version=self.version + 1, weights="file", stats={})
 
     async def checkpoint(self, order: SaveCheckpoint) -> None:

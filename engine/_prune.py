@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ._errors import StoreError
 from ._seal import seal
-from ._store import check_version
+from ._store import UNREADABLE, check_version
 
 _DUE = """phase = ?1 AND length(record) > 0 AND (?2 IS NULL OR ordinal IN
     (SELECT ordinal FROM groups WHERE phase = ?1 AND settled < ?2))"""
@@ -48,6 +48,6 @@ def drop_records(
                 connection.execute("COMMIT")
                 connection.execute("VACUUM")
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    except sqlite3.Error as error:
+    except UNREADABLE as error:
         raise StoreError(f"cannot prune the run store {path}: {error}") from error
     return {phase: (count, size) for phase, (count, size) in due.items() if count}

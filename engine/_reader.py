@@ -15,7 +15,7 @@ from msgspec import Struct
 from ._errors import StoreError
 from ._messages import End, Fate, Task, Trajectory
 from ._seal import seal
-from ._store import check_version
+from ._store import UNREADABLE, check_version
 
 T = TypeVar("T")
 
@@ -279,7 +279,7 @@ class Reader:
                 check_version(self._connection, self.path, may_be_empty=False)
                 self._known = True
             return self._connection.execute(sql, parameters).fetchall()
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             raise StoreError(f"cannot read the run store {self.path}: {error}") from error
 
     def _decoded(self, decode: Callable[[Any], T], value: Any, place: str) -> T:

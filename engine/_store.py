@@ -80,6 +80,9 @@ _RUN = "INSERT INTO run VALUES (?1,?2,?3,1, seal(?1,?2,?3,1))"
 _LIFE = """UPDATE run SET lives = lives + 1, seal = seal(name,config,facts,lives + 1)
     RETURNING lives"""
 
+UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
+"""What SQLite raises over a damaged file; the second when the damage is in the name of a column."""
+
 _encode = msgspec.msgpack.Encoder().encode
 
 Rows = Sequence[tuple[object, ...]]
@@ -311,7 +314,7 @@ def _connect(
         except BaseException:
             connection.close()
             raise
-    except sqlite3.Error as error:
+    except UNREADABLE as error:
         raise StoreError(f"cannot open the run store {path}: {error}") from error
 
 

@@ -22,6 +22,7 @@ import pytest
 
 from duologue import rundir
 from duologue.cli import main
+from duologue.config import Config
 from duologue.engine import DuologueError, StoreError, UsageError, open_reader
 from duologue.rundir import hold, network_mount, open_run
 
@@ -80,7 +81,7 @@ WISH = {
         {"description": "d", "importance": "3", "inquiry": "i?", "options": ["x", "y"]}
     ],
 }
-FILES = {
+FILES: dict[str, str | bytes] = {
     "broken.toml": "seed = 1\n[train\nsteps = 2\n",
     "unknown.toml": "[train]\nstepz = 5\n",
     "type.toml": '[train]\nsteps = "many"\n',
@@ -557,7 +558,7 @@ def test_an_error_that_ends_a_run_knows_how_to_go_on_and_the_run_how_it_ended(
     tmp_path: Path,
 ) -> None:
     async def work() -> None:
-        async with open_run(tmp_path, "train", rundir.Config()):
+        async with open_run(tmp_path, "train", Config()):
             raise StoreError("it broke")
 
     with pytest.raises(StoreError, match="it broke") as caught:

@@ -123,7 +123,13 @@ def restored(row: dict[str, Any]) -> Trajectory:
         detail=row["detail"],
         opening=tuple(Message(**message) for message in row["opening"]),
         turns=tuple(
-            Turn(**{**turn, "actions": tuple(Action(**action) for action in turn["actions"])})
+            Turn(
+                text=turn["text"],
+                actions=tuple(Action(**action) for action in turn["actions"]),
+                feedback=turn["feedback"],
+                reward=turn["reward"],
+                parts=turn["parts"],
+            )
             for turn in row["turns"]
         ),
         tokens=tokens

@@ -267,12 +267,13 @@ def curve(run: Run) -> list[dict[str, Any]]:
 
 def expect_same(run: Run, reference: Run) -> None:
     """Bit for bit the learning curve, the weights and the optimiser of a run left alone."""
-    assert curve(run) == curve(reference)
+    for ours, theirs in zip(curve(run), curve(reference), strict=True):
+        assert ours == theirs
     for name in ("model.safetensors", "optimizer.safetensors", "consumed.bin"):
-        ours, theirs = (r.checkpoint().path / name for r in (run, reference))
-        assert ours.read_bytes() == theirs.read_bytes(), name
-    ours, theirs = (r.folder / "models" / "trained" / "model.safetensors" for r in (run, reference))
-    assert ours.read_bytes() == theirs.read_bytes()
+        mine, other = (r.checkpoint().path / name for r in (run, reference))
+        assert mine.read_bytes() == other.read_bytes(), name
+    mine, other = (r.folder / "models" / "trained" / "model.safetensors" for r in (run, reference))
+    assert mine.read_bytes() == other.read_bytes()
 
 
 # ---------------------------------------------------------------- under fire
@@ -376,15 +377,42 @@ def test_run_killed_again_and_again_also_while_it_resumes_ends_like_one_left_alo
 
 
 @pytest.mark.timeout(300)
-def test_overlapping_run_loses_and_repeats_nothing_either(started: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "shots",
+    [
+        [
+            Aim(at="settle", when="after", call=4, kill="engine"),
+            Aim(at="push", when="after", call=2, kill="both"),
+            Aim(at="write_weights", when="after", call=3, kill="learner"),
+        ],
+        pytest.param(
+            [
+                Aim(at="append", when="after", call=31, kill="both"),
+                Aim(at="rename", when="after", call=2, kill="engine"),
+                Aim(at="append", when="before", call=5, kill="engine"),
+                Aim(at="improve", when="after", call=2, kill="learner"),
+            ],
+            marks=pytest.mark.soak,
+        ),
+        pytest.param(
+            [
+                Aim(at="rename", when="before", call=3, kill="learner"),
+                Aim(at="add_version", when="after", call=2, kill="engine"),
+                Aim(at="settle", when="before", call=2, kill="both"),
+                Aim(at="prune", when="after", call=1, kill="engine"),
+            ],
+            marks=pytest.mark.soak,
+        ),
+    ],
+    ids=lambda shots: ", ".join(map(str, shots)),
+)
+def test_overlapping_run_loses_and_repeats_nothing_either(
+    shots: list[Aim], started: Path, tmp_path: Path
+) -> None:
     """Sampling and learning at once: no bits to compare, but the same books to keep."""
     run = Run(tmp_path / "run", started, "-s", "train.max_staleness=1")
-    kill(run, Aim(at="settle", when="after", call=4, kill="engine"))
-    for aim in (
-        Aim(at="push", when="after", call=2, kill="both"),
-        Aim(at="write_weights", when="after", call=3, kill="learner"),
-    ):
-        kill(run, aim, resume=True)
+    for number, aim in enumerate(shots):
+        kill(run, aim, resume=number > 0)
     finish(run)
     audit(run, max_staleness=1)
     assert [line["step"] for line in curve(run)] == list(range(STEPS))

@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SOURCES := engine agents envs train src tests benchmarks
 
-.PHONY: setup demo test check lint types package coverage reference docs smoke bars clean
+.PHONY: setup demo test check lint types package coverage reference docs smoke bars soak clean
 
 setup: $(STAMP)
 
@@ -59,6 +59,14 @@ smoke: $(STAMP)
 	$(BIN)/python benchmarks/engine.py --quick
 	$(BIN)/python benchmarks/overlap.py --quick
 
+# What the demo promises, over three seeds and once without the cold start.
+bars: $(STAMP)
+	$(BIN)/python benchmarks/demo.py
+
+# Kills and resumes, ten of each kind.
+soak: $(STAMP)
+	$(BIN)/python -m pytest -q -m soak
+
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Duologue needs Python 3.11 or newer; try: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
@@ -69,6 +77,3 @@ $(STAMP): pyproject.toml constraints.txt
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
-
-bars: $(STAMP)
-	$(BIN)/python benchmarks/demo.py

@@ -52,7 +52,8 @@ def main() -> None:
             f"anyio and msgspec {base:.1f} ms, the engine {ours:.1f} ms: {extra:+.1f} ms", end=" "
         )
         print(f"(bar {BAR_MS:.0f} ms, n = {n}, {result['machine']}, Python {result['python']})")
-    sys.exit(extra > BAR_MS)
+    # A smoke test shows that it runs; five processes on a busy machine say nothing about speed.
+    sys.exit(not options.quick and extra > BAR_MS)
 
 
 if __name__ == "__main__":

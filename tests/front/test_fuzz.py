@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import msgspec
@@ -187,8 +187,8 @@ ODD: list[Any] = [None, True, 0, -1, 2.5, 1e308, "", "x", [], [[]], {}, {"a": No
 def places(node: Any) -> list[Any]:
     """What a dict or a list can be indexed by; nothing for anything else."""
     if isinstance(node, dict):
-        return list(cast("dict[str, Any]", node))
-    return list(range(len(cast("list[Any]", node)))) if isinstance(node, list) else []
+        return [*node]  # pyright: ignore[reportUnknownVariableType]
+    return [*range(len(node))] if type(node).__name__ == "list" else []
 
 
 def hurt_tasks(env: str, noise: Random) -> bytes:

@@ -36,6 +36,7 @@ def make_report(run: Path) -> ReportMade:
     if not run.is_dir():
         raise UsageError(f"there is no run directory {run}")
     with open_reader(run / "run.db") as reader:
+        reader.check()  # a page states results: none of it may be a flipped bit
         page = write(build(reader), run / "report.html")
     return ReportMade(run=str(run), report=str(page))
 

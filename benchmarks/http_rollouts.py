@@ -177,6 +177,7 @@ def tokenizer_and_answer() -> tuple[Tokenizer, str, list[int]]:
     calls = [write_call(Action("action", " ".join(WORDS[n:]))) for n in range(len(WORDS))]
     tokenizer = train_tokenizer([" ".join(WORDS), *calls] * 4, 1200)
     stop = tokenizer.token_to_id("<|im_end|>")
+    assert stop is not None
     said: list[str] = []
     for word in islice((word for _ in range(99) for word in WORDS), 400):
         said.append(word)

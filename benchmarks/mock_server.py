@@ -37,7 +37,7 @@ no JSON; no answer at all."""
 
 def answers(text: str, token_ids: list[int]) -> dict[bytes, bytes]:
     """The whole response of every route, made once."""
-    content = [
+    content: list[dict[str, Any]] = [
         {
             "token": f"token_id:{token}",
             "token_id": token,
@@ -51,7 +51,7 @@ def answers(text: str, token_ids: list[int]) -> dict[bytes, bytes]:
     usage = {"prompt_tokens": 0, "completion_tokens": len(token_ids), "total_tokens": 0}
     head = {"id": "mock-0", "created": 0, "model": "mock"}
     choice = {"index": 0, "finish_reason": "stop", "token_ids": token_ids}
-    completion = {
+    completion: dict[str, Any] = {
         "tokens": [item["token"] for item in content],
         "token_logprobs": [item["logprob"] for item in content],
         "top_logprobs": None,

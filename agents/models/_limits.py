@@ -128,7 +128,10 @@ class _Try:
 
 
 class Limits:
-    """What one server is asked, and how. `judge` says what errors mean, for clients other than ours."""
+    """What one server is asked, and how.
+
+    judge: says what errors mean, for clients other than our own.
+    """
 
     def __init__(
         self,

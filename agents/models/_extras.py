@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from ...engine import UsageError
 
 _EXTRAS = {
-    "train": frozenset({"numpy", "torch", "safetensors", "tokenizers"}),
+    "train": frozenset({"numpy", "torch", "safetensors", "tokenizers", "jinja2"}),
     "data": frozenset({"pyarrow"}),
     "gym": frozenset({"gymnasium"}),
 }

@@ -325,6 +325,31 @@ def prune(
     _print(result, show.pruned, json)
 
 
+@app.command()
+def doctor(
+    model: Annotated[str, typer.Argument(help="local:PATH, vllm:PATH or vllm:URL.")],
+    turns: Annotated[int, typer.Option(help="How long a conversation must survive.")] = 8,
+    idle_s: Annotated[
+        float, typer.Option(help="How long a connection is left idle, in seconds.")
+    ] = 6.0,
+    config: ConfigFile = None,
+    loop: Loop = "asyncio",
+    json: Json = False,
+    set_: Overrides = None,
+) -> None:
+    """Find out before training what is wrong with a model: its server, template, tokens, flags.
+
+    Example: duologue doctor vllm:http://127.0.0.1:8000 -s vllm.tokenizer=models/tiny
+    """
+    from .jobs._doctor import doctor as job
+
+    settings = _settings(config, {}, set_)
+    found = _run(lambda r: job(settings, model, turns=turns, idle_s=idle_s, reporter=r), loop)
+    _print(found, show.diagnosis, json)
+    if not found.passed:
+        raise SystemExit(1)
+
+
 @env_app.command("list")
 def env_list(json: Json = False) -> None:
     """The environments that are installed."""

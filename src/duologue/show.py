@@ -15,6 +15,7 @@ from .engine import End, Fate, Seed
 from .envs import Conformance, Gym
 
 if TYPE_CHECKING:
+    from .agents.models._doctor import Diagnosis
     from .jobs._demo import DemoResult
     from .jobs._evaluate import ScoreSheet
     from .jobs._export import Exported
@@ -191,6 +192,14 @@ def conformance(result: Conformance) -> str:
         table.add_row(check.name, check.status, check.detail)
     verdict = "keeps the rules" if result.passed else "breaks a rule"
     return f"{_text(table)}{result.env} {verdict}"
+
+
+def diagnosis(result: Diagnosis) -> str:
+    table = Table("check", "", "what was seen", "what to do", box=None, pad_edge=False)
+    for finding in result.findings:
+        table.add_row(finding.check, finding.status, finding.seen, finding.advice)
+    verdict = "is well" if result.passed else "is not well"
+    return f"{_text(table)}{result.model} {verdict}"
 
 
 def _text(table: Table) -> str:

@@ -11,6 +11,7 @@ _EXTRAS = {
     "train": frozenset({"numpy", "torch", "safetensors", "tokenizers", "jinja2"}),
     "data": frozenset({"pyarrow"}),
     "gym": frozenset({"gymnasium"}),
+    "openai": frozenset({"openai"}),
 }
 
 

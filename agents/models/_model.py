@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from ...engine import Message, Span
 
@@ -28,6 +28,7 @@ class Request:
     seed:     names this call's noise, so that a reply does not depend on its neighbours.
     messages: the conversation so far, for models that read text.
     tokens:   the conversation so far as token ids, for models we own; append-only per session.
+    schema:   the JSON schema that the reply must fit, for models that can be held to one.
     """
 
     session: str
@@ -35,6 +36,7 @@ class Request:
     messages: Sequence[Message] = ()
     tokens: Sequence[int] = ()
     sampling: Sampling = field(default_factory=Sampling)
+    schema: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

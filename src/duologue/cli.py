@@ -73,6 +73,14 @@ TasksFile = Annotated[
     Path | None,
     typer.Option("--tasks", help="Tasks in the environment's official layout (env.tasks)."),
 ]
+Record = Annotated[
+    Path | None,
+    typer.Option("--record", help="Keep every model's answers in a new file (model.record)."),
+]
+Replay = Annotated[
+    Path | None,
+    typer.Option("--replay", help="Take the answers from such a file instead (model.replay)."),
+]
 Seed = Annotated[int | None, typer.Option(help="The root of all randomness (seed).")]
 Deterministic = Annotated[
     bool, typer.Option("--deterministic", help="Equal runs give equal records and weights.")
@@ -90,6 +98,8 @@ def rollout(
     live: Annotated[int | None, typer.Option(help="Dialogues alive at once.")] = None,
     seed: Seed = None,
     deterministic: Deterministic = False,
+    record: Record = None,
+    replay: Replay = None,
     run: RunFolder = None,
     loop: Loop = "asyncio",
     json: Json = False,
@@ -108,6 +118,8 @@ def rollout(
         "rollout.samples": samples,
         "rollout.live": live,
         "seed": seed,
+        "model.record": record,
+        "model.replay": replay,
         "deterministic": deterministic or None,
     }
     settings = _settings(config, given, set_)
@@ -192,6 +204,8 @@ def evaluate(
     samples: Annotated[int | None, typer.Option(help="Dialogues per task (eval.samples).")] = None,
     seed: Seed = None,
     deterministic: Deterministic = False,
+    record: Record = None,
+    replay: Replay = None,
     run: RunFolder = None,
     loop: Loop = "asyncio",
     json: Json = False,
@@ -209,6 +223,8 @@ def evaluate(
         "eval.tasks": count,
         "eval.samples": samples,
         "seed": seed,
+        "model.record": record,
+        "model.replay": replay,
         "deterministic": deterministic or None,
     }
     settings = _settings(config, given, set_)

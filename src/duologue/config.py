@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from .agents.models import Sampling
+from .agents.models._openai_config import OpenAIConfig
 from .agents.models._vllm_config import VllmConfig
 from .engine import RolloutConfig, UsageError
 from .train import ColdStartConfig, EvalConfig, TrainConfig
@@ -50,9 +51,12 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Who the agent is, and how it samples.
 
     spec:    `scripted:NAME`, `local:PATH` for a model folder sampled in this process, `vllm:PATH`
-             for one that a vLLM server of ours samples, or `vllm:URL` for running servers.
+             for one that a vLLM server of ours samples, `vllm:URL` for running servers, or
+             `openai:NAME` for a chat model at $OPENAI_BASE_URL.
     device:  empty takes the GPU where there is one.
     threads: CPU threads of the sampler. context: tokens a dialogue may have in all.
+    record:  a new file for every answer the models of a rollout or an evaluation give.
+    replay:  such a file, which then answers instead of the models.
     """
 
     spec: str = "scripted:expert"
@@ -61,9 +65,13 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     context: int = 1024
     temperature: float = 1.0
     max_tokens: int = 64
+    record: str = ""
+    replay: str = ""
 
     def __post_init__(self) -> None:
         _at_least_one(self, "threads", "context", "max_tokens")
+        if self.record and self.replay:
+            raise ValueError("record and replay exclude each other; take one away")
         if self.temperature < 0.0:
             raise ValueError(f"temperature is {self.temperature}; it must not be negative")
 
@@ -116,6 +124,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     env: EnvConfig = EnvConfig()
     model: ModelConfig = ModelConfig()
     vllm: VllmConfig = VllmConfig()
+    openai: OpenAIConfig = OpenAIConfig()
     tiny: TinyModelConfig = TinyModelConfig()
     rollout: RolloutConfig = RolloutConfig()
     coldstart: ColdStartConfig = ColdStartConfig()

@@ -7,14 +7,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
-from .agents import ChatML
-from .agents.models import Model, WeightSink
+from .agents import ChatML, TextAgent
+from .agents.models import Model, Sampling, WeightSink
+from .agents.models._cassette import Cassette, CassetteModel, open_cassette
 from .agents.models._extras import extra
 from .config import Config
-from .engine import UsageError
+from .engine import Agent, Seed, Task, UsageError, checkpoint
 from .envs import Gym, MakeAgent, make_dialogues, scripted_agent, token_agent
 
-KINDS = ("scripted:NAME", "local:PATH", "vllm:PATH", "vllm:URL")
+KINDS = ("scripted:NAME", "local:PATH", "vllm:PATH", "vllm:URL", "openai:NAME")
 
 MOST_AT_ONCE = 1024
 """Requests that a vLLM server is given at once; the others wait for a connection."""
@@ -31,19 +32,42 @@ async def open_agent(
     config: Config,
     *,
     temperature: float | None = None,
+    tape: Cassette | None = None,
     log: Path | None = None,
     say: Callable[[str], None] | None = None,
 ) -> AsyncGenerator[MakeAgent]:
     """The agent that `spec` names, for as long as the block lasts. Raises `UsageError`.
 
+    tape:     records what its model answers, or answers instead. Scripts are no models: they run
+              again in a replay.
     log, say: as for `open_sampler`.
     """
     kind, _, name = spec.partition(":")
+    replay = tape is not None and tape.mode == "replay"
     if kind == "scripted" and name:
         yield scripted_agent(gym, name)
+    elif kind in ("local", "vllm") and name and replay:
+        with extra("train"):
+            from .agents.models._folder import load_tokenizer
+        from .agents.models._vllm import served_folder
+
+        folder = Path(name) if kind == "local" else await served_folder(name, config.vllm)
+        chat = ChatML(load_tokenizer(folder))
+        model = _taped(None, tape, version=0)
+        yield policy_agent(model, chat, config, temperature=temperature)
     elif kind in ("local", "vllm") and name:
-        async with open_sampler(spec, config, log=log, say=say) as (model, chat):
+        async with open_sampler(spec, config, log=log, say=say) as (policy, chat):
+            model = _taped(policy, tape, version=0)
             yield policy_agent(model, chat, config, temperature=temperature)
+    elif kind == "openai" and name and replay:
+        yield _text_agent(_taped(None, tape), config.model.sampling(temperature))
+    elif kind == "openai" and name:
+        with extra("openai"):
+            from .agents.models._openai import open_openai
+        async with open_openai(name, settings=config.openai, seed=Seed(config.seed)) as hosted:
+            yield _text_agent(_taped(hosted, tape), config.model.sampling(temperature))
+            if say is not None:
+                say(f"openai:{name}: {hosted.usage}")
     else:
         raise UsageError(f"no model is written {spec!r}; write one of: {', '.join(KINDS)}")
 
@@ -53,6 +77,7 @@ def check_agent(spec: str, gym: Gym, config: Config) -> None:
     anything is begun, so that no empty run is left behind."""
     make_dialogues(gym, scripted_agent(gym, "expert"), options=config.env.options)
     kind, _, name = spec.partition(":")
+    replay = bool(config.model.replay)
     if kind == "scripted" and name:
         scripted_agent(gym, name)
     elif kind == "local" and name:
@@ -60,7 +85,11 @@ def check_agent(spec: str, gym: Gym, config: Config) -> None:
             from .agents.models._folder import load_tokenizer
         load_tokenizer(Path(name))
     elif kind == "vllm" and name:
-        check_vllm(name, config)
+        if not replay:
+            check_vllm(name, config)
+    elif kind == "openai" and name:
+        if not replay:
+            check_openai(config)
     else:
         raise UsageError(f"no model is written {spec!r}; write one of: {', '.join(KINDS)}")
 
@@ -138,8 +167,56 @@ def check_vllm(name: str, config: Config) -> None:
         load_tokenizer(Path(config.vllm.tokenizer))
 
 
+def check_openai(config: Config) -> None:
+    """Raise `UsageError` when `openai:` cannot be used: the package, the address, the settings."""
+    if config.deterministic:
+        raise UsageError("deterministic runs need local:PATH, or a recording to --replay")
+    with extra("openai"):
+        from .agents.models._openai import find_address
+    find_address()
+
+
+@asynccontextmanager
+async def open_tape(
+    config: Config, say: Callable[[str], None] | None = None
+) -> AsyncGenerator[Cassette | None]:
+    """What `model.record` or `model.replay` names, if one does. Raises as `open_cassette` does."""
+    settings = config.model
+    if not (settings.record or settings.replay):
+        await checkpoint()
+        yield None
+        return
+    path = Path(settings.record or settings.replay)
+    async with open_cassette(path, "record" if settings.record else "replay", say=say) as cassette:
+        yield cassette
+        if settings.replay and len(cassette) and say is not None:
+            say(f"{path} holds {len(cassette)} answers that nobody asked for")
+
+
+def refuse_tape(config: Config) -> None:
+    """Raise `UsageError` where nothing is recorded or replayed although the settings say so."""
+    if config.model.record or config.model.replay:
+        raise UsageError("model.record and model.replay are for `rollout` and `eval`")
+
+
+def _taped(model: Model | None, tape: Cassette | None, version: int | None = None) -> Model:
+    if tape is not None:
+        return CassetteModel(model, tape, version=version)
+    assert model is not None
+    return model
+
+
+def _text_agent(model: Model, sampling: Sampling) -> MakeAgent:
+    """An agent whose model reads messages."""
+
+    def seat(task: Task, session: str, seed: Seed) -> Agent:
+        return TextAgent(model, session=session, seed=seed, sampling=sampling)
+
+    return seat
+
+
 def policy_agent(
-    model: Policy, chat: ChatML, config: Config, *, temperature: float | None = None
+    model: Model, chat: ChatML, config: Config, *, temperature: float | None = None
 ) -> MakeAgent:
     """An agent that samples from `model` as the settings say."""
     return token_agent(

@@ -19,7 +19,7 @@ from ..engine import UsageError
 from ..envs import find, scripted_agent
 from ..progress import Reporter
 from ..rundir import Run, open_run
-from ..seats import open_sampler, policy_agent, sampler_spec
+from ..seats import open_sampler, policy_agent, refuse_tape, sampler_spec
 from ..train import Evaluation
 from ._evaluate import ScoreSheet, held_out, measure, score
 from ._learning import improve, lead_dialogues, learn_dialogues, trained_tasks
@@ -53,6 +53,7 @@ def demo_config(overrides: dict[str, Any]) -> Config:
 
 async def demo(config: Config, *, run: Path | None, reporter: Reporter) -> DemoResult:
     """The whole path. With `coldstart.steps = 0` training starts from random weights."""
+    refuse_tape(config)
     gym = find(config.env.name)
     missing = [name for name in BASELINES if name not in gym.scripts]
     if missing:

@@ -14,7 +14,7 @@ from ..engine import DuologueError, End, Task
 from ..envs import Gym, MakeAgent, find, make_dialogues
 from ..progress import Reporter
 from ..rundir import Run, open_run
-from ..seats import check_agent, open_agent
+from ..seats import check_agent, open_agent, open_tape
 from ..train import Evaluation, evaluate
 from ._report import SCORES
 from ._tasks import lockstep, take_tasks
@@ -57,7 +57,10 @@ async def evaluate_agents(
     named = dict.fromkeys([f"scripted:{EXPERT}", *specs])
     for spec in named:
         check_agent(spec, gym, config)
-    async with open_run(run, "eval", config) as opened:
+    async with (
+        open_tape(config, reporter.say) as tape,
+        open_run(run, "eval", config) as opened,
+    ):
         tasks = held_out(opened, gym)
         evaluations: list[Evaluation] = []
         for spec in named:
@@ -67,6 +70,7 @@ async def evaluate_agents(
                 gym,
                 config,
                 temperature=config.eval.temperature,
+                tape=tape,
                 log=opened.vllm_log,
                 say=reporter.say,
             ) as agent:

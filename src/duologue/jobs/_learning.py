@@ -22,7 +22,7 @@ from ..engine import (
 from ..envs import Gym, find, make_dialogues, scripted_agent
 from ..progress import Reporter
 from ..rundir import Run, open_run, reopen_run
-from ..seats import check_agent, open_sampler, policy_agent, sampler_spec
+from ..seats import check_agent, open_sampler, policy_agent, refuse_tape, sampler_spec
 from ..train import TrainConfig
 from ._tasks import check_tasks, endless_tasks, lockstep
 
@@ -265,6 +265,7 @@ def learner_setup(run: Run, source: Path, start: Start | None = None) -> Setup:
 
 def _prepare(config: Config) -> tuple[Path, Gym]:
     """The model folder and the gym, with everything refused that can be before a run is begun."""
+    refuse_tape(config)
     source, gym = local_folder(config), find(config.env.name)
     check_agent(config.model.spec, gym, config)
     check_tasks(gym, config)

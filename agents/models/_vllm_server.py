@@ -224,6 +224,10 @@ def _cpu_flags(folder: Path, *, context: int, live: int) -> list[str]:
     return [
         "--enforce-eager",
         *("--dtype", "float32"),
+        # The CPU build's engine dies when a seeded request's prompt is read in parts (its
+        # generators cannot be wound back), so prompts are read whole.
+        "--no-enable-chunked-prefill",
+        *("--max-num-batched-tokens", str(max(8192, context, live))),
         # Also the grain of prefix caching; the default of 128 is longer than most turns.
         *("--block-size", "32"),
         *("--kv-cache-memory-bytes", str(cache)),

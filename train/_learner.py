@@ -217,6 +217,9 @@ def main(argv: list[str]) -> None:
         Thread(target=_leave_with_engine, args=(connection,), daemon=True).start()
         try:
             serve(connection)
+            status = 0
         except (BrokenPipeError, ConnectionResetError):
             # The engine died: nobody is left to answer, and its run resumes from a checkpoint.
-            os._exit(1)
+            status = 1
+    # At once: taking torch down in order takes seconds on a busy machine, and somebody waits.
+    os._exit(status)

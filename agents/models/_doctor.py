@@ -268,7 +268,7 @@ def _growth(folder: Path, tokenizer: Tokenizer, turns: int, thinking: bool) -> s
 
 
 def _fork(role: str, growth: Growth) -> str:
-    where = ", ".join(map(str, growth.forks))
+    where = f"turn {', '.join(map(str, growth.forks))}"
     if growth.forks == tuple(range(2, growth.turns + 1)):
         where = f"every turn from 2 to {growth.turns}"
     why = (
@@ -278,7 +278,7 @@ def _fork(role: str, growth: Growth) -> str:
     )
     extra = growth.read - growth.appended
     return (
-        f"after {role} messages it forks at turn {where}: {why}; {growth.read} tokens read in a "
+        f"after {role} messages it forks at {where}: {why}; {growth.read} tokens read in a "
         f"dialogue, {growth.appended} when appending ({extra:+d}, x{growth.read / growth.appended:.1f})"
     )
 

@@ -170,7 +170,7 @@ def grow(template: Template, encode: Encode, *, turns: int, role: str, thinking:
             forks.append(turn + 1)
             stripped = stripped or (thinking and _thought(turn) not in text)
             if not before:
-                at = _common(context, text)
+                at = context.rfind("\n", 0, _common(context, text)) + 1
                 before, after = context[at : at + 40], text[at : at + 40]
     return Growth(turns, tuple(forks), read, appended, before, after, stripped)
 

@@ -2,8 +2,10 @@
 
 One `Limits` stands before each server, whatever speaks to it. It holds
 
-* places: at most so many calls in flight. The number is halved when the server says it is
-  overloaded and grows by one a round while all is well, so it settles near what the server bears;
+* places: at most so many calls in flight. Every call refused for lack of room takes half a place
+  with it, and a round of calls that are served brings one back, so the number settles just above
+  what the server bears. Halving it once a round, as networks do, starves: 3 refusals in 100
+  made 4 places of 100;
 * retries: with growing, jittered waits, in a budget, and never past the caller's deadline;
 * a circuit: after so many failures in a row nobody is sent but one probe at a time. Calls wait for
   it, within their deadline and patience: failing thousands of dialogues because a server restarts
@@ -148,8 +150,9 @@ class Limits:
         self._places = _Places(self.config.concurrency, name)
         self._breaker = _Breaker(self.config)
         self._calls = self._retries = 0
-        self._cuts = self._good = 0
-        self._heard = True  # a call made since the last cut has ended
+        self._limit = float(self.config.concurrency)
+        self._cuts = 0
+        self._heard = True  # a call made since the last report from elsewhere has ended
 
     @property
     def stats(self) -> LimitsStats:
@@ -190,7 +193,9 @@ class Limits:
         Counts once a round: not again before a call made since the last time has ended.
         """
         if self._heard:
-            self._cut()
+            self._cuts += 1
+            self._heard = False
+            self._resize(self._limit / 2)
 
     async def _try(self, send: Callable[[], Awaitable[T]]) -> T:
         await self._places.enter()
@@ -236,10 +241,7 @@ class Limits:
         self._heard = self._heard or this.cuts == self._cuts
         # Only calls that had to share a full house say that a larger one would do.
         if self._places.full:
-            self._good += 1
-            if self._good >= self._places.limit:
-                self._good = 0
-                self._places.resize(self._places.limit + 1)
+            self._resize(self._limit + 1 / self._limit)
 
     def _failed(self, this: _Try, judged: Verdict) -> None:
         now = current_time()
@@ -249,17 +251,13 @@ class Limits:
             self._breaker.fails(this.probe, now)
         else:
             self._breaker.works(this.probe)
-        fresh = this.cuts == self._cuts
-        self._heard = self._heard or fresh
-        # All calls of a full house are refused together; they are one report, not hundreds.
-        if judged.busy and fresh:
-            self._cut()
+        self._heard = self._heard or this.cuts == self._cuts
+        if judged.busy:
+            self._resize(self._limit - 0.5)
 
-    def _cut(self) -> None:
-        self._cuts += 1
-        self._good = 0
-        self._heard = False
-        self._places.resize(self._places.limit // 2)
+    def _resize(self, limit: float) -> None:
+        self._limit = min(max(limit, 1.0), float(self.config.concurrency))
+        self._places.resize(int(self._limit))
 
     def _wait(self, tries: int, judged: Verdict) -> float:
         config = self.config
@@ -312,8 +310,8 @@ class _Places:
             self._credits.release()
 
     def resize(self, limit: int) -> None:
-        """Let at most `limit` in, as far as that is between 1 and the most there are."""
-        self._to_withhold = self._credits.limit - min(max(limit, 1), self._credits.limit)
+        """Let at most `limit` in, of the most there are."""
+        self._to_withhold = self._credits.limit - limit
         while self._withheld < self._to_withhold and self._credits.acquire_nowait():
             self._withheld += 1
         while self._withheld > self._to_withhold:

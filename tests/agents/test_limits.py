@@ -259,7 +259,7 @@ def test_never_more_than_allowed_are_in_flight_and_every_place_comes_back(
     trio.run(main, clock=MockClock(autojump_threshold=0))
 
 
-def test_a_full_house_refused_together_is_one_report(virtual_time: VirtualTime) -> None:
+def test_a_full_house_that_is_refused_halves_the_limit(virtual_time: VirtualTime) -> None:
     async def main() -> None:
         limits = make(concurrency=64)
         server = Server(*[BUSY] * 64, takes_s=1.0)
@@ -273,7 +273,7 @@ def test_a_full_house_refused_together_is_one_report(virtual_time: VirtualTime) 
     virtual_time(main)
 
 
-def test_the_limit_falls_by_halves_and_grows_one_a_round(virtual_time: VirtualTime) -> None:
+def test_the_limit_settles_near_what_the_server_bears(virtual_time: VirtualTime) -> None:
     """A server that bears 10 at once: the limit finds it from above and stays near it."""
 
     async def main() -> None:
@@ -309,6 +309,33 @@ def test_the_limit_falls_by_halves_and_grows_one_a_round(virtual_time: VirtualTi
             tasks.cancel_scope.cancel()
         assert 4 <= min(seen) and max(seen) <= 12
         assert limits.stats.in_flight == 0
+
+    virtual_time(main)
+
+
+def test_a_few_refusals_that_mean_nothing_cost_little(virtual_time: VirtualTime) -> None:
+    """One call in 25 is refused whatever the load: no reason to leave the server idle."""
+
+    async def main() -> None:
+        limits = make(concurrency=100, attempts=9, retry_budget=1.0)
+        number = 0
+
+        async def serve() -> None:
+            nonlocal number
+            number += 1
+            refused = number % 25 == 0
+            await anyio.sleep(1)
+            if refused:
+                raise BUSY
+
+        async def caller() -> None:
+            for _ in range(60):
+                await limits.call(serve)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(100):
+                tasks.start_soon(caller)
+        assert limits.stats.limit >= 40
 
     virtual_time(main)
 

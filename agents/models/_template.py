@@ -165,7 +165,7 @@ def grow(template: Template, encode: Encode, *, turns: int, role: str, thinking:
         ids = encode(text)
         kept = _common(held, ids)
         read += len(ids) - kept
-        appended += _step(template, encode, role, _hear(turn))
+        appended += _step(template, encode, role, _hear(turn), thinking)
         if kept < len(held):
             forks.append(turn + 1)
             stripped = stripped or (thinking and _thought(turn) not in text)
@@ -231,14 +231,17 @@ def _close(template: Template, encode: Encode) -> int:
     return ids[0]
 
 
-def _step(template: Template, encode: Encode, role: str, heard: str) -> int:
+def _step(template: Template, encode: Encode, role: str, heard: str, thinking: bool) -> int:
     """Tokens that a turn appends after the end of the reply: the answer and the next prompt."""
     chat = [*_opening(), _message("assistant", _MARK), _message(role, heard)]
-    return len(encode(_after_mark(template, chat, prompt=True))) - 1
+    return len(encode(_after_mark(template, chat, prompt=True, thinking=thinking))) - 1
 
 
-def _after_mark(template: Template, chat: Chat, *, prompt: bool) -> str:
-    _, found, tail = template.render(chat, prompt=prompt).partition(_MARK)
+def _after_mark(
+    template: Template, chat: Chat, *, prompt: bool, thinking: bool | None = None
+) -> str:
+    text = template.render(chat, prompt=prompt, thinking=thinking)
+    _, found, tail = text.partition(_MARK)
     if not found:
         raise TemplateRefused("it leaves out what the model says")
     return tail

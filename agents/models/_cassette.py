@@ -161,9 +161,9 @@ class Cassette:
             raise ModelError(
                 f"{self.path} holds no answer for session {session!r} in turn {turn}; {why}"
             )
-        if len(places) > 1:
-            self._places[key] = places[1:]
-        place = places[0]
+        place, later = places[0], places[1:]
+        if later:
+            self._places[key] = later
         length, _ = _HEAD.unpack(os.pread(self._file, _HEAD.size, place))
         answer = _decode(os.pread(self._file, length, place + _HEAD.size)).answer
         if isinstance(answer, _Failure):

@@ -36,10 +36,6 @@ HOSTED = "https://api.openai.com/v1"
 NO_KEY = "none"
 """What a server of one's own is sent as a key when there is none: it does not look."""
 
-_LANE = 16
-"""Requests that share one SDK client. Its transport looks through all its connections for every
-request, so that many requests on one client cost several times as much as on many."""
-
 _CLOSE_S = 2.0
 
 
@@ -122,16 +118,6 @@ async def open_openai(
             await model.shut()
 
 
-class _Lane:
-    """An SDK client, and how many requests it carries."""
-
-    __slots__ = ("busy", "client")
-
-    def __init__(self, client: AsyncOpenAI) -> None:
-        self.client = client
-        self.busy = 0
-
-
 class OpenAIModel:
     """A `Model` that reads messages; made by `open_openai`."""
 
@@ -146,10 +132,20 @@ class OpenAIModel:
     ) -> None:
         self.usage = Usage()
         self._name, self._address, self._settings = name, address, settings
-        self._tools, self._tls = tools, tls
+        self._tools = tools
         self._limits = Limits(address.url, settings.limits, seed=seed / "openai")
         self._cap = None if settings.cap_usd is None else SpendingCap(settings.cap_usd)
-        self._lanes: list[_Lane] = []
+        # One client: on this transport (httpx2), sixteen requests to a client cost as much CPU as
+        # two hundred do. No timeout, because the deadline is the caller's; no redirects, because
+        # the key is for this server.
+        http = DefaultAsyncHttpxClient(verify=tls or False, timeout=None, follow_redirects=False)
+        self._client = AsyncOpenAI(
+            api_key=address.key,
+            base_url=address.url,
+            max_retries=0,
+            timeout=None,
+            http_client=http,
+        )
 
     def __repr__(self) -> str:
         return f"<OpenAIModel {self._name} at {self._address.url}>"
@@ -182,8 +178,7 @@ class OpenAIModel:
 
     async def shut(self) -> None:
         """Close all connections."""
-        while self._lanes:
-            await self._lanes.pop().client.close()
+        await self._client.close()
 
     def _body(self, request: Request) -> dict[str, Any]:
         body: dict[str, Any] = {
@@ -209,17 +204,16 @@ class OpenAIModel:
                 answer = answer.replace(self._address.key.encode(), b"***")
             try:
                 generation, counted = read_answer(answer)
-            except ValueError as error:  # msgspec's errors are of this class too
+            except (ValueError, RecursionError) as error:  # msgspec's errors are of the first class
+                bill.amount = self._estimate(body)  # of no use, but it was an answer
                 raise BadResponse(f"{self._who} answered with {error}") from error
             self._count(counted, bill)
             return generation
 
     async def _post(self, body: dict[str, Any], bill: Bill) -> bytes:
         """The server's answer as it came. Raises `HttpError`."""
-        lane = self._lane()
-        lane.busy += 1
         failure: HttpError
-        create: Any = lane.client.chat.completions.with_raw_response.create  # too many overloads
+        create: Any = self._client.chat.completions.with_raw_response.create  # too many overloads
         try:
             raw = await create(**body)
             content: bytes = raw.content
@@ -232,29 +226,8 @@ class OpenAIModel:
                 bill.amount = self._estimate(body)  # it may have answered, and charged
         except openai.OpenAIError as error:
             failure = BadResponse(f"{self._who}: {self._address.hide(str(error))}")
-        finally:
-            lane.busy -= 1
         # Out here the SDK's error is not even the context of ours.
         raise failure
-
-    def _lane(self) -> _Lane:
-        """A client with room for one more request."""
-        for lane in self._lanes:
-            if lane.busy < _LANE:
-                return lane
-        http = DefaultAsyncHttpxClient(
-            # No timeout: the deadline is the caller's. No redirects: the key is for this server.
-            verify=self._tls or False, timeout=None, follow_redirects=False
-        )  # fmt: skip
-        client = AsyncOpenAI(
-            api_key=self._address.key,
-            base_url=self._address.url,
-            max_retries=0,
-            timeout=None,
-            http_client=http,
-        )
-        self._lanes.append(_Lane(client))
-        return self._lanes[-1]
 
     @contextmanager
     def _paid(self, body: dict[str, Any]) -> Generator[Bill]:

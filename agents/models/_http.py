@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from anyio import (
     BrokenResourceError,
+    CancelScope,
     ClosedResourceError,
     EndOfStream,
     aclose_forcefully,
@@ -337,8 +338,10 @@ class Http:
     async def _close(self) -> None:
         self._closed = True
         self._idle.clear()
-        while self._open:
-            await self._open.pop().close()
+        # Closing does not wait, but it passes a checkpoint: cancelled, we would stop at the first.
+        with CancelScope(shield=True):
+            while self._open:
+                await self._open.pop().close()
 
     def _gone(self) -> ConnectFailed:
         return ConnectFailed(f"the client of {self._origin.name} was closed")

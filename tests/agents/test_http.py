@@ -492,14 +492,27 @@ async def test_leaving_the_block_closes_every_connection_busy_or_not() -> None:
                 tasks.start_soon(ask, http)
                 tasks.start_soon(ask, http)
                 tasks.start_soon(ask, http)
-                await until(lambda: http.stats.waiting == 1)
-            assert http.stats.open == 2
+                await until(lambda: (http.stats.waiting, http.stats.open) == (1, 2))
         assert len(outcomes) == 3
         assert http.stats.open == 0
         with soon():
             await server.quiet()
         with pytest.raises(ConnectFailed, match="was closed"):
             await post(http)
+
+
+async def test_a_block_that_is_cancelled_closes_every_connection_too() -> None:
+    async with open_misbehaving(well) as server:
+        with anyio.CancelScope() as scope:
+            async with open_http(server.url) as http:
+                with soon():
+                    async with anyio.create_task_group() as tasks:
+                        for _ in range(5):
+                            tasks.start_soon(post, http)
+                assert http.stats.open > 1
+                scope.cancel()
+        with soon():
+            await server.quiet()
 
 
 async def test_cancellation_at_any_moment_leaves_no_connection_and_no_place_taken() -> None:

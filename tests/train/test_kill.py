@@ -390,7 +390,7 @@ def test_run_killed_again_and_again_also_while_it_resumes_ends_like_one_left_alo
                 Aim(at="append", when="after", call=31, kill="both"),
                 Aim(at="rename", when="after", call=2, kill="engine"),
                 Aim(at="append", when="before", call=5, kill="engine"),
-                Aim(at="improve", when="after", call=2, kill="learner"),
+                Aim(at="improve", when="after", call=1, kill="learner"),
             ],
             marks=pytest.mark.soak,
         ),

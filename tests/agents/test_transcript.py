@@ -34,10 +34,7 @@ def generations(draw: st.DrawFn) -> Wrote:
     logps = draw(st.lists(LOGP, min_size=len(ids), max_size=len(ids)))
     cuts = sorted(draw(st.sets(st.integers(1, max(1, len(ids) - 1)), max_size=2)))
     edges = [0, *(cut for cut in cuts if cut < len(ids)), len(ids)] if ids else []
-    spans = [
-        Span(start, end, version)
-        for version, (start, end) in enumerate(pairwise(edges))
-    ]
+    spans = [Span(start, end, version) for version, (start, end) in enumerate(pairwise(edges))]
     return Wrote(Generation(ids=array("i", ids), logps=array("f", logps), spans=tuple(spans)))
 
 

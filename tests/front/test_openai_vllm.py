@@ -1,0 +1,169 @@
+"""`openai:` against the real vLLM server's chat routes. Run by `make test-vllm`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Generator
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import pytest
+from anyio.from_thread import start_blocking_portal
+from msgspec import Struct
+
+from duologue.agents import read_calls
+from duologue.agents.models import Request, Sampling
+from duologue.agents.models._folder import load_tokenizer
+from duologue.agents.models._http_parse import BadStatus
+from duologue.agents.models._limits import Bill
+from duologue.agents.models._openai import open_openai
+from duologue.agents.models._openai_chat import read_answer
+from duologue.agents.models._structured import ask_json
+from duologue.agents.models._tokenizer import chat_template
+from duologue.agents.models._vllm import open_vllm
+from duologue.agents.models._vllm_config import VllmConfig
+from duologue.engine import Message, Seed, Trajectory, open_reader
+from duologue.envs import find
+
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
+
+Duologue = Callable[..., Any]
+
+
+def overrides(*settings: str) -> list[str]:
+    return [word for setting in settings for word in ("-s", setting)]
+
+
+CONTEXT = 4096
+
+FLAGS = (
+    "--enable-auto-tool-choice", "--tool-call-parser", "hermes", "--served-model-name", "tiny",
+    "--generation-config", "vllm", "--hf-overrides", f'{{"max_position_embeddings": {CONTEXT}}}',
+)  # fmt: skip
+
+
+class Grade(Struct, frozen=True):
+    score: Literal["good", "bad"]
+
+
+SIZES = overrides(
+    "tiny.vocab=700", "tiny.hidden=64", "tiny.layers=1", "tiny.heads=2", "tiny.head_dim=32",
+    "tiny.intermediate=64", "env.options={instructions = false}",
+)  # fmt: skip
+"""vLLM's CPU build has no heads of 16."""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+    """A model that has learned to make calls, behind vLLM."""
+    home = tmp_path_factory.mktemp("models")
+    cold = overrides(
+        "coldstart.dialogues=300", "coldstart.steps=80", "coldstart.schedule.peak=1e-2"
+    )
+    for words in (
+        ["model", "init", home / "init"],
+        ["sft", "--model", f"local:{home / 'init'}", "--run", home / "run", *cold],
+    ):
+        subprocess.run([sys.executable, "-m", "duologue", *map(str, words), *SIZES], check=True)
+    folder = home / "run" / "models" / "coldstart"
+    # Told of its tool in many words that it has never seen, so small a model only babbles.
+    template = home / "silent.jinja"
+    template.write_text("{%- set tools = none %}" + chat_template())
+    served = open_vllm(
+        str(folder),
+        load_tokenizer(folder),
+        settings=VllmConfig(args=(*FLAGS, "--chat-template", str(template))),
+        context=CONTEXT,
+        live=16,
+        log=home / "vllm.log",
+    )
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(served) as model:
+        yield model.endpoints[0].url
+
+
+@pytest.fixture(autouse=True)
+def address(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{served}/v1")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+
+def trajectories(run: Path) -> list[Trajectory]:
+    with open_reader(run / "run.db") as reader:
+        return [stored.trajectory for stored in reader.trajectories("rollout")]
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+def test_dialogues_with_a_served_model(loop: str, duologue: Duologue, tmp_path: Path) -> None:
+    words = ["rollout", "--model", "openai:tiny", "--count", 24, "--live", 16]
+    talk = [
+        "-s",
+        "env.options={instructions = false}",
+        "-s",
+        "model.max_tokens=48",
+        "-s",
+        "model.temperature=0.5",
+    ]
+    tape = tmp_path / "tape"
+    done = duologue(
+        *words, *talk, "--loop", loop, "--run", tmp_path / "first", "--record", tape, "--json"
+    )
+    assert done.code == 0, done.err
+    found = trajectories(tmp_path / "first")
+    ends = Counter(one.end for one in found)
+    print(
+        ends, {one.detail for one in found}, [one.turns[0].text for one in found[:5] if one.turns]
+    )
+    assert len(found) == 24 and not any(end.failed for end in ends)
+    assert any(turn.actions for one in found for turn in one.turns)
+    assert "prompt_tokens=" in done.err and "prompt_tokens=0" not in done.err
+    again = duologue(*words, *talk, "--run", tmp_path / "again", "--replay", tape, "--json")
+    assert again.code == 0
+    assert trajectories(tmp_path / "again") == found
+
+
+@pytest.mark.anyio
+async def test_its_calls_come_in_structure_and_leave_as_text() -> None:
+    gym = find("intention")
+    tasks = gym.tasks("train", Seed(0))
+    structured = 0
+    async with open_openai("tiny") as model:
+        for task in islice(tasks, 8):
+            env = gym.make(task, Seed(0), **{**gym.options, "instructions": False})
+            sampling = Sampling(temperature=0.5, max_tokens=48)
+            request = Request(session=task.id, messages=env.prompt(), sampling=sampling)
+            raw = await model._post(model._body(request), Bill())
+            if msgspec.json.decode(raw)["choices"][0]["message"]["tool_calls"]:
+                structured += 1
+                assert read_calls(read_answer(raw)[0].text)
+    assert structured
+
+
+@pytest.mark.anyio
+async def test_answers_in_the_shape_that_was_asked_for() -> None:
+    async with open_openai("tiny", tools=False) as model:
+        for seed in range(3):
+            messages = [Message("user", "What about the budget?")]
+            sampling = Sampling(temperature=1.0, max_tokens=256)
+            grade = await ask_json(
+                model, messages, Grade, session="j", seed=seed, sampling=sampling
+            )
+            assert grade.score in ("good", "bad")
+        assert model.usage.completion_tokens > 0
+
+
+@pytest.mark.anyio
+async def test_the_same_seed_gives_the_same_words() -> None:
+    request = Request(session="s", seed=5, messages=[Message("user", "What about the budget?")])
+    async with open_openai("tiny") as model:
+        assert await model.generate(request) == await model.generate(request)
+
+
+@pytest.mark.anyio
+async def test_a_name_that_is_not_served() -> None:
+    async with open_openai("huge") as model:
+        with pytest.raises(BadStatus, match=r"answered 404.*check the model's name, 'huge'"):
+            await model.generate(Request(session="s", messages=[Message("user", "Hello?")]))

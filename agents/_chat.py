@@ -47,7 +47,7 @@ class ChatML:
         # From here on special tokens in a text are text.
         tokenizer.encode_special_tokens = True
         self._start = self._control("<|im_start|>")
-        self.stop = self._control("<|im_end|>")
+        self.stop: int = self._control("<|im_end|>")
         self._newline = self._plain("\n")
         self._prompt = [self._start, *self._plain("assistant\n")]
         self._remembered = lru_cache(maxsize=_REMEMBERED)(self._render)

@@ -39,7 +39,7 @@ class Actor(Generic[M, R]):
     __slots__ = ("_dead_replies", "_mailbox", "_receive", "name")
 
     def __init__(self, receive: Callable[[M], Awaitable[R]], *, capacity: int, name: str) -> None:
-        self.name = name
+        self.name: str = name
         self._receive = receive
         self._mailbox: Mailbox[tuple[M, OneShot[R] | None]] = Mailbox(capacity, name)
         self._dead_replies = 0
@@ -138,7 +138,7 @@ class Seat(Generic[M, R]):
     __slots__ = ("_busy", "_receive", "name")
 
     def __init__(self, receive: Callable[[M], Awaitable[R]], name: str) -> None:
-        self.name = name
+        self.name: str = name
         self._receive = receive
         self._busy = False
 

@@ -20,8 +20,8 @@ class Credits:
     def __init__(self, limit: int, name: str = "credits") -> None:
         if limit < 1:
             raise ValueError(f"{name}: the limit is {limit}; at least 1 must be allowed out")
-        self.limit = limit
-        self.name = name
+        self.limit: int = limit
+        self.name: str = name
         self._free = limit
         self._waiting: deque[OneShot[None]] = deque()
 

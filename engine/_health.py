@@ -22,7 +22,7 @@ class Lateness:
 
     def __init__(self, window: int) -> None:
         self._recent: deque[float] = deque(maxlen=window)
-        self.worst_s = 0.0
+        self.worst_s: float = 0.0
 
     def note(self, late_s: float) -> None:
         self._recent.append(late_s)

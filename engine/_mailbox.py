@@ -65,8 +65,8 @@ class Mailbox(Generic[T]):
     def __init__(self, capacity: int, name: str = "mailbox") -> None:
         if capacity < 1:
             raise ValueError(f"{name}: capacity is {capacity}; a mailbox holds at least 1 message")
-        self.capacity = capacity
-        self.name = name
+        self.capacity: int = capacity
+        self.name: str = name
         self._items: deque[T] = deque()
         self._senders: deque[_Sender[T]] = deque()
         self._receivers = Lot()

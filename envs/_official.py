@@ -134,17 +134,19 @@ class OfficialEnv:
         judge: Voice | None = None,
     ) -> None:
         self.gym = gym
-        self.config = config or OfficialConfig()
+        self.config: OfficialConfig = config or OfficialConfig()
         self.config.validate()
-        self.voices = {k: v for k, v in {"user": user, "judge": judge}.items() if v is not None}
+        self.voices: dict[str, Voice] = {
+            k: v for k, v in {"user": user, "judge": judge}.items() if v is not None
+        }
         self._tasks = self._load()
         self._env: Env | None = None
         self._root = Seed(self.config.seed or 0)
         self._episode = 0
         self._task: Task | None = None
         self._over = True
-        self.step_count = 0
-        self.total_reward = 0.0
+        self.step_count: int = 0
+        self.total_reward: float = 0.0
         self._history: list[str] = []
 
     def reset(

@@ -196,7 +196,7 @@ def hidden(task: Task) -> Iterable[str]:
     return {rule, rule.replace(" ", "")}
 
 
-gym = Gym(
+gym: Gym = Gym(
     name="function",
     tasks=generate,
     read=read,

@@ -145,7 +145,7 @@ def hidden(task: Task) -> Iterable[str]:
     return inquiries | {detail.description for detail in wanted.missing_details}
 
 
-gym = Gym(
+gym: Gym = Gym(
     name="intention",
     tasks=generate,
     read=read,

@@ -39,15 +39,15 @@ _REFUSALS = {
 
 _INTERRUPTED = "interrupted; what was durable is safe, and `duologue runs` shows what can go on"
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="duologue",
     help="Agent-user dialogues by the thousand, and a learner that trains on them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-env_app = typer.Typer(help="Environments: what there is, and what each one has.")
-model_app = typer.Typer(help="Model folders.")
+env_app: typer.Typer = typer.Typer(help="Environments: what there is, and what each one has.")
+model_app: typer.Typer = typer.Typer(help="Model folders.")
 app.add_typer(env_app, name="env", no_args_is_help=True)
 app.add_typer(model_app, name="model", no_args_is_help=True)
 

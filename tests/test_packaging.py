@@ -93,7 +93,8 @@ PUBLIC = {
         write_call
     """,
     "agents.models": """
-        Generation Model Request Sampling ScriptedModel WeightSink
+        ask_json CassetteModel Generation Model open_cassette Request Sampling ScriptedModel
+        WeightSink
     """,
     "envs": """
         Check check_gym Conformance Env EnvSeat find Gym make_dialogues MakeAgent MakeScript names

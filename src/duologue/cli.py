@@ -67,7 +67,7 @@ Loop = Annotated[str, typer.Option(help="Which event loop runs: asyncio or trio.
 EnvName = Annotated[str | None, typer.Option("--env", help="The environment (env.name).")]
 ModelSpec = Annotated[
     str | None,
-    typer.Option("--model", help="scripted:NAME, local:PATH, vllm:PATH, ... (model.spec)."),
+    typer.Option("--model", help="scripted:NAME, local:PATH, vllm:PATH|URL, openai:NAME."),
 ]
 TasksFile = Annotated[
     Path | None,

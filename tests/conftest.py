@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 import trio
+from hypothesis import HealthCheck, settings
 from trio.testing import MockClock
+
+# A busy machine is no bug: an example may take as long as its test may, and drawing one too.
+settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ours")
 
 SHARED = Path(__file__).parents[2] / "shared"
 

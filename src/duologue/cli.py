@@ -430,6 +430,8 @@ def main() -> None:
     A traceback means a bug of ours, so nothing is caught broadly: only our own errors, and what an
     operating system refuses whoever asks (no space, no permission, no more files).
     """
+    # As `python -m` does: `--env mygym:gym` means the module in the folder one stands in.
+    sys.path.insert(0, "")
     try:
         app()
     except (DuologueError, OSError, ExceptionGroup) as error:

@@ -65,3 +65,18 @@ def test_state_shared_between_dialogues_is_found_and_named(tmp_path: Path) -> No
     failed = {one["name"] for one in json.loads(done.stdout)["checks"] if one["status"] == "failed"}
     assert "determinism" in failed
     assert "Traceback" not in done.stderr
+
+
+def test_the_installed_command_finds_a_gym_in_the_folder_one_stands_in(tmp_path: Path) -> None:
+    (tmp_path / "parrot.py").write_text(OWN)
+    command = Path(sys.executable).with_name("duologue")
+    done = subprocess.run(
+        [command, "env", "show", "parrot:gym"],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "parrot" in done.stdout

@@ -108,7 +108,9 @@ class Cassette:
     """A file of answers; made by `open_cassette`. Several models may share it."""
 
     def __init__(self, path: Path, mode: Mode, say: Callable[[str], None]) -> None:
-        self.path, self.mode, self.problem = path, mode, ""
+        self.path: Path = path
+        self.mode: Mode = mode
+        self.problem: str = ""
         self._places: dict[bytes, tuple[int, ...]] = {}
         self._sessions: set[str] = set()
         self._recorded = 0

@@ -54,6 +54,7 @@ from ._reader import Reader as Reader
 from ._reader import Stored as Stored
 from ._reader import open_reader as open_reader
 from ._rollouts import Carried as Carried
+from ._rollouts import MayRetry as MayRetry
 from ._rollouts import RolloutConfig as RolloutConfig
 from ._rollouts import Rollouts as Rollouts
 from ._rollouts import RolloutStats as RolloutStats

@@ -12,7 +12,7 @@ its group, the group has been taken. So a consumer that stops taking stops admis
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import chain
 
@@ -27,6 +27,10 @@ from ._messages import End, Fate, Group, Key, Task, Trajectory
 from ._park import checkpoint
 from ._seed import Seed
 from ._store import Store
+
+
+MayRetry = Callable[[str, Key, int, bool], bool]
+"""Whether a dialogue that failed is tried again: (phase, key, tries so far, what the budget says)."""
 
 
 class RolloutConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -116,6 +120,7 @@ async def open_rollouts(
     store: Store | None = None,
     phase: str = "rollout",
     credits: Credits | None = None,
+    may_retry: MayRetry | None = None,
     first_group: int = 0,
     carried: Sequence[Carried] = (),
 ) -> AsyncGenerator[Rollouts]:
@@ -125,6 +130,8 @@ async def open_rollouts(
     credits:  one is taken per group; whoever settles a group's fate gives it back. Those of groups
               that nobody took come back when the block ends.
     store:    with one, a trajectory is durable before its group is offered.
+    may_retry: has the last word on a retry within a dialogue's attempts. The budget's own word
+              depends on who failed first, so a replay asks its recording instead.
     carried:  groups to finish first, under their own ordinals; `tasks` are numbered from
               `first_group` on.
 
@@ -141,7 +148,7 @@ async def open_rollouts(
         carried,
         (Carried(ordinal=n, task=task) for n, task in enumerate(tasks, first_group)),
     )
-    run = _Run(make, seed, config, store, phase, credits, send)
+    run = _Run(make, seed, config, store, phase, credits, send, may_retry or _as_budgeted)
     with one_error():
         # The stream closes last: closed under a dialogue that offers a group, it would raise there.
         async with receive, anyio.create_task_group() as owner:
@@ -189,6 +196,7 @@ class _Run:
         phase: str,
         credits: Credits | None,
         groups: ObjectSendStream[Group],
+        may_retry: MayRetry,
     ) -> None:
         self.make = make
         self.seed = seed
@@ -197,6 +205,7 @@ class _Run:
         self.phase = phase
         self.credits = credits
         self.groups = groups
+        self.may_retry = may_retry
         self.places = Credits(config.live, "places for live dialogues")
         self.stats = RolloutStats()
         self.untaken = 0  # groups that hold a credit and have not been taken from the stream
@@ -278,7 +287,7 @@ class _Run:
         try:
             while True:
                 outcome = await self._attempt(dialogue)
-                if not (outcome.end.failed and self._may_retry(len(discarded))):
+                if not (outcome.end.failed and self._retries(key, len(discarded) + 1)):
                     break
                 discarded.append(outcome.end)
                 dialogue = self._make(group.task, key, len(discarded))
@@ -301,12 +310,13 @@ class _Run:
             return dialogue
         return await converse(dialogue, deadline_s=self.config.deadline_s)
 
-    def _may_retry(self, retries: int) -> bool:
-        budget = max(10.0, self.config.retry_budget * self.stats.admitted)
-        if retries + 1 >= self.config.attempts or self.stats.retried + 1 > budget:
+    def _retries(self, key: Key, tries: int) -> bool:
+        if tries >= self.config.attempts:
             return False
-        self.stats.retried += 1
-        return True
+        budget = max(10.0, self.config.retry_budget * self.stats.admitted)
+        again = self.may_retry(self.phase, key, tries, self.stats.retried + 1 <= budget)
+        self.stats.retried += again
+        return again
 
     async def _keep(self, trajectory: Trajectory, seconds: float) -> None:
         if self.store is not None:
@@ -324,6 +334,10 @@ class _Run:
         if trajectory.end.finished or trajectory.end.cut_short:
             stats.counted += 1
             stats.reward += trajectory.reward
+
+
+def _as_budgeted(phase: str, key: Key, tries: int, budgeted: bool) -> bool:
+    return budgeted
 
 
 def first_fate(end: End) -> Fate:

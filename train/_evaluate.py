@@ -11,7 +11,17 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from ..engine import End, MakeDialogue, RolloutConfig, Seed, Store, Task, Trajectory, open_rollouts
+from ..engine import (
+    End,
+    MakeDialogue,
+    MayRetry,
+    RolloutConfig,
+    Seed,
+    Store,
+    Task,
+    Trajectory,
+    open_rollouts,
+)
 
 
 class EvalConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,15 +67,23 @@ async def evaluate(
     seed: Seed,
     store: Store,
     rollout: RolloutConfig,
+    may_retry: MayRetry | None = None,
     report: Callable[[int], None] = lambda ended: None,
 ) -> Evaluation:
     """Run `agent` on the tasks and summarise; trajectories are stored as phase `eval/<agent>`.
 
+    may_retry: as in `open_rollouts`.
     report: told the number of dialogues ended so far, group by group.
     """
     trajectories: list[Trajectory] = []
     async with open_rollouts(
-        tasks, make, seed=seed, config=rollout, store=store, phase=f"eval/{agent}"
+        tasks,
+        make,
+        seed=seed,
+        config=rollout,
+        store=store,
+        phase=f"eval/{agent}",
+        may_retry=may_retry,
     ) as rollouts:
         async for group in rollouts:
             trajectories.extend(group.trajectories)

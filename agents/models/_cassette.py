@@ -4,6 +4,9 @@ A call is found by a hash of all that was asked, the version of the weights incl
 asks the same again is told the same again, bit for bit: on another loop, on another machine, with
 nothing to pay and nothing to serve. Failures are answers too.
 
+Which failed dialogues were tried again is on tape as well, because a run's retry budget goes to
+those that fail first, and who does is a matter of timing.
+
 On disk: a line that says what the file is, then records, each one its length, its checksum and its
 content in MessagePack. A record is written in one piece. What a crash leaves of the last one is
 ignored; damage in the middle is not.
@@ -26,7 +29,7 @@ import msgspec
 from anyio import to_thread
 from msgspec import Struct
 
-from ...engine import DuologueError, ModelError, Span, UsageError, checkpoint
+from ...engine import DuologueError, Key, ModelError, Span, UsageError, checkpoint
 from ._model import Generation, Model, Request, WeightSink
 
 Mode = Literal["record", "replay"]
@@ -49,10 +52,14 @@ class _Failure(Struct, frozen=True, kw_only=True, tag="failure"):
     words: bytes
 
 
+class _Denial(Struct, frozen=True, kw_only=True, tag="denial"):
+    """A dialogue was not tried again although it had attempts left."""
+
+
 class _Record(Struct, frozen=True, kw_only=True):
     key: bytes
     session: str
-    answer: _Answer | _Failure
+    answer: _Answer | _Failure | _Denial
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -113,6 +120,7 @@ class Cassette:
         self.problem: str = ""
         self._places: dict[bytes, tuple[int, ...]] = {}
         self._sessions: set[str] = set()
+        self._denials: set[bytes] = set()
         self._recorded = 0
         flags = os.O_RDONLY if mode == "replay" else os.O_WRONLY | os.O_CREAT | os.O_EXCL
         try:
@@ -138,14 +146,27 @@ class Cassette:
         """Append an answer. A disk that takes no more ends the recording, not the dialogue."""
         if self.problem or self._file < 0:
             return
-        content = _encode(_Record(key=key, session=session, answer=_stored(answer)))
+        if self._write(_Record(key=key, session=session, answer=_stored(answer))):
+            self._recorded += 1
+
+    def may_retry(self, phase: str, key: Key, tries: int, budgeted: bool) -> bool:
+        """What the budget says, kept; in a replay, what it said then. For `open_rollouts`."""
+        name = f"{phase} {key.group} {key.sample} {tries}".encode()
+        if self.mode == "replay":
+            return name not in self._denials
+        if not budgeted and not self.problem and self._file >= 0:
+            self._write(_Record(key=name, session="", answer=_Denial()))
+        return budgeted
+
+    def _write(self, record: _Record) -> bool:
+        content = _encode(record)
         try:
             self._append(_HEAD.pack(len(content), zlib.crc32(content)) + content)
-            self._recorded += 1
         except OSError as error:
             self.problem = (
                 f"{self.path} holds the first {self._recorded} calls and no more: {error.strerror}"
             )
+        return not self.problem
 
     def play(self, key: bytes, session: str, turn: int) -> Generation:
         """The answer to a request; each recorded answer is given once, in the order they came.
@@ -168,6 +189,7 @@ class Cassette:
             self._places[key] = later
         length, _ = _HEAD.unpack(os.pread(self._file, _HEAD.size, place))
         answer = _decode(os.pread(self._file, length, place + _HEAD.size)).answer
+        assert not isinstance(answer, _Denial)
         if isinstance(answer, _Failure):
             raise _failure(answer.kind)(_text(answer.words))
         return _generation(answer)
@@ -207,8 +229,11 @@ class Cassette:
                     say(f"{self.path} ends in {size - place} bytes of no whole record; ignored")
                     return
                 record = _decode(content)
-                self._places[record.key] = (*self._places.get(record.key, ()), place)
-                self._sessions.add(record.session)
+                if isinstance(record.answer, _Denial):
+                    self._denials.add(record.key)
+                else:
+                    self._places[record.key] = (*self._places.get(record.key, ()), place)
+                    self._sessions.add(record.session)
                 place = after
 
 

@@ -19,7 +19,7 @@ from duologue.agents.models._cassette import (
     open_cassette,
     request_key,
 )
-from duologue.engine import Message, ModelError, Span, UsageError, checkpoint
+from duologue.engine import Key, Message, ModelError, Span, UsageError, checkpoint
 
 pytestmark = pytest.mark.anyio
 
@@ -339,3 +339,19 @@ async def test_a_full_disk_ends_the_recording_and_not_the_dialogues(
 
 def full(*_: Any) -> int:
     raise OSError(28, "No space left on device")
+
+
+async def test_who_was_tried_again_is_replayed(tmp_path: Path) -> None:
+    path = tmp_path / "tape"
+    async with open_cassette(path, "record") as tape:
+        assert tape.may_retry("rollout", Key(0, 0), 1, True)
+        assert not tape.may_retry("rollout", Key(0, 1), 1, False)
+        assert not tape.may_retry("rollout", Key(0, 0), 2, False)
+        assert len(tape) == 0
+    async with open_cassette(path, "replay") as tape:
+        assert len(tape) == 0
+        for budgeted in (False, True):
+            assert tape.may_retry("rollout", Key(0, 0), 1, budgeted)
+            assert not tape.may_retry("rollout", Key(0, 1), 1, budgeted)
+            assert not tape.may_retry("rollout", Key(0, 0), 2, budgeted)
+            assert tape.may_retry("eval/a", Key(0, 1), 1, budgeted)

@@ -248,6 +248,32 @@ def test_the_mean_of_no_rewards_is_not_a_number() -> None:
     assert RolloutStats().mean_reward != RolloutStats().mean_reward
 
 
+async def test_who_is_tried_again_can_be_told_instead_of_budgeted() -> None:
+    asked: list[tuple[str, Key, int, bool]] = []
+
+    def odd_ones(phase: str, key: Key, tries: int, budgeted: bool) -> bool:
+        asked.append((phase, key, tries, budgeted))
+        return key.group % 2 == 1
+
+    play = always(UserError("gone"))
+    async with open_rollouts(
+        tasks(40),
+        play.make,
+        seed=Seed(0),
+        config=config(samples=1, attempts=2, retry_budget=0),
+        phase="probe",
+        may_retry=odd_ones,
+    ) as rollouts:
+        groups = await all_groups(rollouts)
+    tries = {t.key.group: 1 + len(t.discarded) for group in groups for t in group.trajectories}
+    assert tries == {group: 1 + group % 2 for group in range(40)}
+    assert rollouts.stats.retried == 20
+    # Once each, because attempts are the dialogue's own; the budget's word is no more than advice.
+    assert sorted(key for _, key, _, _ in asked) == [Key(group, 0) for group in range(40)]
+    assert {(phase, t) for phase, _, t, _ in asked} == {("probe", 1)}
+    assert {budgeted for *_, budgeted in asked} == {True, False}
+
+
 async def test_a_group_closes_though_all_of_it_failed() -> None:
     play = always(UserError("gone"))
     async with open_rollouts(tasks(2), play.make, seed=Seed(0), config=config()) as rollouts:

@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 
 from ..agents.models._extras import extra
 from ..config import Config
-from ..engine import DuologueError, End, Task
+from ..engine import DuologueError, End, MayRetry, Task
 from ..envs import Gym, MakeAgent, find, make_dialogues
 from ..progress import Reporter
 from ..rundir import Run, open_run
@@ -74,7 +74,10 @@ async def evaluate_agents(
                 log=opened.vllm_log,
                 say=reporter.say,
             ) as agent:
-                evaluations.append(await measure(opened, gym, name, agent, tasks, reporter))
+                may_retry = tape.may_retry if tape is not None else None
+                evaluations.append(
+                    await measure(opened, gym, name, agent, tasks, reporter, may_retry=may_retry)
+                )
         sheet = score(opened, evaluations, tasks)
         await opened.store.add_metrics(SCORES, 0, msgspec.to_builtins(sheet))
         return sheet
@@ -92,7 +95,14 @@ def held_out(run: Run, gym: Gym) -> Sequence[Task]:
 
 
 async def measure(
-    run: Run, gym: Gym, name: str, agent: MakeAgent, tasks: Sequence[Task], reporter: Reporter
+    run: Run,
+    gym: Gym,
+    name: str,
+    agent: MakeAgent,
+    tasks: Sequence[Task],
+    reporter: Reporter,
+    *,
+    may_retry: MayRetry | None = None,
 ) -> Evaluation:
     """One agent on all the tasks. The users' seeds are the same for every agent.
 
@@ -116,6 +126,7 @@ async def measure(
         seed=run.seed / "eval",
         store=run.store,
         rollout=lockstep(rollout, config),
+        may_retry=may_retry,
         report=bar.update,
     )
     if not evaluation.rewards:

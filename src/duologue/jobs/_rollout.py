@@ -70,6 +70,7 @@ async def rollout(
             seed=opened.seed,
             config=lockstep(config.rollout, config),
             store=opened.store,
+            may_retry=tape.may_retry if tape is not None else None,
         ) as rollouts:
             stats = rollouts.stats
             async for _ in rollouts:

@@ -28,7 +28,6 @@ from ._park import checkpoint
 from ._seed import Seed
 from ._store import Store
 
-
 MayRetry = Callable[[str, Key, int, bool], bool]
 """Whether a dialogue that failed is tried again: (phase, key, tries so far, what the budget says)."""
 

@@ -127,6 +127,7 @@ class Learner:
             max_grad_norm=self._setup.max_grad_norm,
             temperature=self._setup.temperature,
             bf16=self._setup.bf16,
+            version=self._version,
         )
         path: Path | None = None
         if stats.skipped is None:

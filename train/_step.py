@@ -78,6 +78,8 @@ class PolicyStats(StepStats, frozen=True, kw_only=True):
     kl_k1, kl_k3:  estimates of KL(sampler || policy): staleness and numerics together.
     gap_mean, gap_max: |log-probability here - the sampler's|; on policy, what numerics cost.
     ratio_max:     the largest policy / sampler ratio.
+    own_tokens:    trained tokens that the weights under training sampled themselves.
+    own_gap_max:   the largest gap among those: sampler and learner compute the same, or do not.
     """
 
     clip_low: float
@@ -88,6 +90,8 @@ class PolicyStats(StepStats, frozen=True, kw_only=True):
     gap_mean: float
     gap_max: float
     ratio_max: float
+    own_tokens: int
+    own_gap_max: float
 
 
 def policy_step(
@@ -100,8 +104,11 @@ def policy_step(
     max_grad_norm: float = 1.0,
     temperature: float = 1.0,
     bf16: bool = False,
+    version: int | None = None,
 ) -> PolicyStats:
     """One step of policy gradient over all of `packs`.
+
+    `version` is what the weights are called, to know their own tokens.
 
     `temperature` is the sampler's: the behaviour log-probabilities are of its distribution. `bf16`
     runs the model in bf16; the softmax and the weights stay fp32.
@@ -118,6 +125,8 @@ def policy_step(
         sequence_M = _tensor(pack.sequence_M, device)
         token = policy_loss(logp_M, behaviour_logp_M, advantage_M, sequence_M, loss)
         gone = drift(logp_M, behaviour_logp_M)
+        own_M = _tensor(pack.version_M == version, device)
+        own_gap_M = (logp_M.detach() - behaviour_logp_M).abs() * own_M
         return _Share(
             loss=aggregate(token.loss_M, sequence_M, loss, denominator=denominator),
             entropy_sum=entropy_M.detach().sum(),
@@ -128,8 +137,9 @@ def policy_step(
                 "kl_k1": gone.k1_sum,
                 "kl_k3": gone.k3_sum,
                 "gap": gone.gap_sum,
+                "own": own_M.sum(),
             },
-            peaks={"gap": gone.gap_max, "ratio": gone.ratio_max},
+            peaks={"gap": gone.gap_max, "ratio": gone.ratio_max, "own_gap": own_gap_M.max()},
         )
 
     taken = _take(model, optimizer, packs, share, learning_rate, max_grad_norm)
@@ -148,6 +158,8 @@ def policy_step(
         gap_mean=mean("gap"),
         gap_max=taken.peaks.get("gap", 0.0),
         ratio_max=taken.peaks.get("ratio", 0.0),
+        own_tokens=int(taken.sums.get("own", 0.0)),
+        own_gap_max=taken.peaks.get("own_gap", 0.0),
     )
 
 

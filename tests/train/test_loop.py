@@ -418,7 +418,9 @@ async def test_a_policy_is_trained_end_to_end(started: Path, tmp_path: Path) -> 
         numbers = progress.metrics
         assert numbers.get("staleness_max", 0) <= 1
         if numbers["staleness_max"] == 0:
-            assert numbers["gap_max"] <= 1e-5
+            assert numbers["own_tokens"] == numbers["trained_tokens"]
+        assert numbers["own_gap_max"] <= 1e-5
+    assert sum(progress.metrics["own_tokens"] for progress in steps_done) > 0
     consumed = {s.trajectory.key for s in stored if s.fate is Fate.TRAINED}
     last = newest(tmp_path / "checkpoints")
     assert last is not None

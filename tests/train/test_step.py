@@ -147,7 +147,16 @@ def test_stats_by_hand() -> None:
     logp = torch.cat([logps_of(model, packed) for packed in packs])
     behaviour = torch.cat([torch.as_tensor(packed.behaviour_logp_M) for packed in packs])
     advantage = torch.cat([torch.as_tensor(packed.advantage_M) for packed in packs])
-    stats = policy_step(model, make_optimizer(model), packs, loss=LossConfig(), learning_rate=1e-3)
+    version = torch.cat([torch.as_tensor(packed.version_M) for packed in packs])
+    own = int(version[0])
+    stats = policy_step(
+        model,
+        make_optimizer(model),
+        packs,
+        loss=LossConfig(),
+        learning_rate=1e-3,
+        version=own,
+    )
     gap, ratio = (logp - behaviour).abs(), (logp - behaviour).exp()
     assert stats.gap_mean == pytest.approx(float(gap.mean()), rel=1e-4)
     assert stats.gap_max == pytest.approx(float(gap.max()), rel=1e-4)
@@ -158,9 +167,31 @@ def test_stats_by_hand() -> None:
     )
     assert stats.clip_low == pytest.approx(float(((ratio < 0.8) & (advantage < 0)).float().mean()))
     assert stats.trained_tokens == len(logp)
+    assert 0 < stats.own_tokens == int((version == own).sum())
+    assert stats.own_gap_max == pytest.approx(float(gap[version == own].max()), rel=1e-4)
     assert stats.tokens == sum(packed.tokens for packed in packs)
     assert stats.sequences == 6
     assert 0.0 < stats.entropy < math.log(VOCAB)
+
+
+def test_tokens_of_other_weights_are_not_called_ones_own() -> None:
+    model = tiny_model()
+    (packed,) = pack(batch(), 10_000)
+    packed.version_M[:] = 3
+    packed.version_M[:2] = 4
+    packed.behaviour_logp_M[:] = logps_of(model, packed).numpy()
+    packed.behaviour_logp_M[2:] -= 1.0
+    stats = policy_step(
+        model,
+        make_optimizer(model),
+        [packed],
+        loss=LossConfig(),
+        learning_rate=1e-3,
+        version=4,
+    )
+    assert stats.own_tokens == 2
+    assert stats.own_gap_max == pytest.approx(0.0, abs=1e-6)
+    assert stats.gap_max == pytest.approx(1.0, abs=1e-5)
 
 
 def test_supervised_loss_is_the_mean_over_trained_tokens_and_falls() -> None:

@@ -48,6 +48,8 @@ class Stored(Struct, frozen=True, kw_only=True):
     fate: Fate | None
     life: int
     """Which life of the run it belongs to: 0 until the run is first resumed."""
+    step: int | None = None
+    """The optimiser step that decided its fate; None when none has."""
 
 
 class OpenGroup(Struct, frozen=True, kw_only=True):
@@ -152,6 +154,7 @@ class Reader:
             seconds=seconds,
             fate=self._decoded(Fate, fate[4], place),
             life=life,
+            step=fate[5],
         )
 
     def records(self, phase: str) -> list[bytes]:

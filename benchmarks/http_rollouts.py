@@ -220,7 +220,7 @@ def mock_server(answer: Path, *arguments: str) -> Generator[tuple[str, int]]:
     """The server in its own process: its address and process id."""
     command = [sys.executable, str(Path(__file__).with_name("mock_server.py"))]
     with subprocess.Popen(
-        [*command, "--answer", str(answer), *arguments],
+        [*command, "--answers", str(answer), *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -336,7 +336,7 @@ def main() -> None:
     runs_each = options.n or (1 if options.quick else 3)
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
-        answer.write_text(json.dumps({"text": text, "token_ids": ids}), encoding="utf-8")
+        answer.write_text(json.dumps([{"text": text, "token_ids": ids}]), encoding="utf-8")
         with mock_server(answer) as (url, pid):
             for live in options.live or ([512] if options.quick else [64, 512, 2048]):
                 with relaxed_collector():

@@ -1,11 +1,25 @@
 """A model server without a model: the routes of an OpenAI-style server and of vLLM, in a process
 of its own, fast enough not to be what a benchmark measures.
 
-    python benchmarks/mock_server.py --latency 0.25 --fault reset=0.01
+    python benchmarks/mock_server.py --latency 0.25 --jitter 0.2 --fault reset=0.01
 
-Prints `listening PORT`, and ends when its standard input does. Every answer is the same 64 tokens;
-what varies, by a seed, is when it comes and whether something goes wrong with it. A connection that
-closes before its answer counts as aborted. `GET /stats` says what was seen so far.
+Prints `listening PORT`, and ends when its standard input does.
+
+| route | answers |
+|---|---|
+| `POST /inference/v1/generate` | vLLM's: token ids, log-probabilities, versions of the weights |
+| `POST /v1/chat/completions` | OpenAI's: a message, log-probabilities, usage (no streaming) |
+| `POST /v1/completions` | OpenAI's, with text |
+| `GET /v1/models`, `GET /health` | one model called `mock`; nothing |
+| `POST /update_weight_version` | calls the weights what `new_version` says, from now on |
+| `GET /metrics` | vLLM's gauges of running and waiting requests |
+| `GET /stats` | requests, answered, aborted, connections, open, and the most in flight at once |
+
+An answer is 64 tokens: a tool call, the same one every time, unless `--answers FILE` names a JSON
+list of `{"text": ..., "token_ids": [...]}`, which are then given in turn. What varies, by `--seed`,
+is when an answer comes (uniform in latency * (1 ± jitter)) and whether something goes wrong with it
+(`--fault NAME=SHARE`, any number of times). `--capacity N` refuses a request (429) while N are in
+flight. A connection that closes before its answer counts as aborted.
 """
 
 from __future__ import annotations
@@ -25,44 +39,59 @@ TEXT = (
     '<tool_call>\n{"name": "interact_with_env", "arguments": '
     '{"choice": "action", "content": "Could you say more about that?"}}\n</tool_call>'
 )
-VERSION = "v0"
+MODEL = "mock"
 
-FAULTS = ("429", "500", "reset", "close", "truncate", "malformed", "hang")
+FAULTS = ("429", "500", "reset", "close", "truncate", "malformed", "hang", "drip")
 """refused with Retry-After; failed; connection reset; closed; closed in the body; a body that is
-no JSON; no answer at all."""
+no JSON; no answer at all; an answer in `DRIPS` pieces over `--drip-s` seconds."""
+
+DRIPS = 20
 
 
 # ---------------------------------------------------------------- answers
 
 
-def answers(text: str, token_ids: list[int]) -> dict[bytes, bytes]:
+def answers(text: str, token_ids: list[int], version: str) -> dict[bytes, bytes]:
     """The whole response of every route, made once."""
-    content: list[dict[str, Any]] = [
-        {
-            "token": f"token_id:{token}",
-            "token_id": token,
-            "logprob": round(-0.01 * (place % 50) - 0.001, 6),
-            "bytes": None,
-            "top_logprobs": [],
-        }
-        for place, token in enumerate(token_ids)
+    logprobs = [round(-0.01 * (place % 50) - 0.001, 6) for place in range(len(token_ids))]
+    ranked = [
+        {"token_id": token, "logprob": logprob, "rank": 1}
+        for token, logprob in zip(token_ids, logprobs, strict=True)
     ]
-    versions = [{"version": VERSION, "start": 0, "end": len(token_ids)}]
-    usage = {"prompt_tokens": 0, "completion_tokens": len(token_ids), "total_tokens": 0}
-    head = {"id": "mock-0", "created": 0, "model": "mock"}
-    choice = {"index": 0, "finish_reason": "stop", "token_ids": token_ids}
+    named = [
+        {"token": f"token_id:{token}", "logprob": logprob, "bytes": None}
+        for token, logprob in zip(token_ids, logprobs, strict=True)
+    ]
+    versions = [{"version": version, "start": 0, "end": len(token_ids)}]
+    usage = {
+        "prompt_tokens": 0,
+        "completion_tokens": len(token_ids),
+        "total_tokens": len(token_ids),
+    }
+    head = {"id": "mock-0", "created": 0, "model": MODEL}
+    choice = {"index": 0, "finish_reason": "stop"}
     completion: dict[str, Any] = {
-        "tokens": [item["token"] for item in content],
-        "token_logprobs": [item["logprob"] for item in content],
+        "tokens": [item["token"] for item in named],
+        "token_logprobs": logprobs,
         "top_logprobs": None,
         "text_offset": [],
     }
-    message = {"role": "assistant", "content": text}
     routes: dict[bytes, Any] = {
         b"/inference/v1/generate": {
             "request_id": "mock-0",
-            "choices": [{**choice, "logprobs": {"content": content}, "weight_versions": versions}],
+            "choices": [
+                {
+                    **choice,
+                    "stop_reason": token_ids[-1],
+                    "token_ids": token_ids,
+                    "routed_experts": None,
+                    "weight_versions": versions,
+                    # vLLM lists the sampled token among the top ones, even if none is asked for.
+                    "logprobs": {"content": [{**one, "top_logprobs": [one]} for one in ranked]},
+                }
+            ],
             "prompt_logprobs": None,
+            "kv_transfer_params": None,
         },
         b"/v1/completions": {
             **head,
@@ -73,7 +102,14 @@ def answers(text: str, token_ids: list[int]) -> dict[bytes, bytes]:
         b"/v1/chat/completions": {
             **head,
             "object": "chat.completion",
-            "choices": [{**choice, "message": message, "logprobs": {"content": content}}],
+            "choices": [
+                {
+                    **choice,
+                    "message": {"role": "assistant", "content": text},
+                    "logprobs": {"content": [{**one, "top_logprobs": []} for one in named]},
+                    "token_ids": token_ids,
+                }
+            ],
             "usage": usage,
         },
     }
@@ -82,13 +118,14 @@ def answers(text: str, token_ids: list[int]) -> dict[bytes, bytes]:
 
 def response(status: int, body: Any, *headers: str) -> bytes:
     """A response as it goes over the wire, with the headers that such servers send."""
-    data = json.dumps(body, separators=(",", ":")).encode()
+    text = isinstance(body, bytes)
+    data = body if text else json.dumps(body, separators=(",", ":")).encode()
     lines = [
         f"HTTP/1.1 {status} {'OK' if status == 200 else 'Mocked'}",
         "date: Wed, 21 Oct 2026 07:28:00 GMT",
         "server: mock",
         f"content-length: {len(data)}",
-        "content-type: application/json",
+        f"content-type: {'text/plain' if text else 'application/json'}",
         *headers,
     ]
     return "\r\n".join([*lines, "", ""]).encode() + data
@@ -104,13 +141,21 @@ class Mock:
         self.random = random.Random(options.seed)
         self.latency: float = options.latency
         self.jitter: float = options.jitter
+        self.capacity: int = options.capacity
+        self.retry_after: str = options.retry_after
+        self.drip_s: float = options.drip_s
         self.faults = list(faults.items())
-        text, token_ids = TEXT, list(range(3, 67))
-        if options.answer:
-            answer = json.loads(Path(options.answer).read_text(encoding="utf-8"))
-            text, token_ids = answer["text"], answer["token_ids"]
-        self.answers = answers(text, token_ids)
+        self.said: list[dict[str, Any]] = [{"text": TEXT, "token_ids": list(range(3, 67))}]
+        if options.answers:
+            self.said = json.loads(Path(options.answers).read_text(encoding="utf-8"))
+        self.name("default")
         self.requests = self.answered = self.aborted = self.connections = self.open = 0
+        self.in_flight = self.most_in_flight = 0
+
+    def name(self, version: str) -> None:
+        """Call the weights so from now on."""
+        made = [answers(one["text"], one["token_ids"], version) for one in self.said]
+        self.answers = {path: [one[path] for one in made] for path in made[0]}
 
     def delay(self) -> float:
         return self.latency * (1 + self.jitter * (2 * self.random.random() - 1))
@@ -126,8 +171,19 @@ class Mock:
         return None
 
     def stats(self) -> dict[str, int]:
-        names = ("requests", "answered", "aborted", "connections", "open")
+        names = ("requests", "answered", "aborted", "connections", "open", "most_in_flight")
         return {name: getattr(self, name) for name in names}
+
+    def metrics(self) -> bytes:
+        """The gauges that a client's limits look at, as vLLM writes them."""
+        label = f'{{engine="0",model_name="{MODEL}"}}'
+        lines = [
+            f"vllm:num_requests_running{label} {float(self.in_flight)}",
+            f"vllm:num_requests_waiting{label} 0.0",
+            f"vllm:kv_cache_usage_perc{label} 0.0",
+            f"vllm:num_preemptions_total{label} 0.0",
+        ]
+        return ("\n".join(lines) + "\n").encode()
 
 
 class Connection(asyncio.Protocol):
@@ -136,6 +192,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, mock: Mock) -> None:
         self.mock = mock
         self.path = b""
+        self.body = b""
         self.pending: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -150,6 +207,7 @@ class Connection(asyncio.Protocol):
         if self.pending is not None:
             self.pending.cancel()
             self.mock.aborted += 1
+            self.mock.in_flight -= 1
         del self.parser  # it holds our methods
 
     def data_received(self, data: bytes) -> None:
@@ -161,35 +219,56 @@ class Connection(asyncio.Protocol):
 
     def on_url(self, url: bytes) -> None:
         self.path = url
+        self.body = b""
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
 
     def on_message_complete(self) -> None:
         mock = self.mock
-        answer = mock.answers.get(self.path)
-        if answer is None:
+        said = mock.answers.get(self.path)
+        if said is None:
             self.write(self.other())
             return
         mock.requests += 1
+        if mock.capacity and mock.in_flight >= mock.capacity:
+            self.do_429(b"")
+            return
+        mock.in_flight += 1
+        mock.most_in_flight = max(mock.most_in_flight, mock.in_flight)
         fault = mock.fault()
         act: Callable[[bytes], None] = self.write if fault is None else getattr(self, f"do_{fault}")
+        answer = said[mock.requests % len(said)]
         self.pending = self.loop.call_later(mock.delay(), self.act, act, answer)
 
     def act(self, act: Callable[[bytes], None], answer: bytes) -> None:
         self.pending = None
+        self.mock.in_flight -= 1
         self.mock.answered += 1
         act(answer)
 
     def other(self) -> bytes:
-        if self.path == b"/health":
-            return response(200, {})
-        if self.path == b"/stats":
-            return response(200, self.mock.stats())
-        return response(404, {"error": {"message": f"nothing at {self.path.decode()}"}})
+        match self.path:
+            case b"/health":
+                return response(200, {})
+            case b"/stats":
+                return response(200, self.mock.stats())
+            case b"/metrics":
+                return response(200, self.mock.metrics())
+            case b"/v1/models":
+                return response(200, {"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+            case b"/update_weight_version":
+                self.mock.name(json.loads(self.body)["new_version"])
+                return response(200, {"success": True})
+            case _:
+                return response(404, {"error": {"message": f"nothing at {self.path.decode()}"}})
 
     def write(self, answer: bytes) -> None:
         self.transport.write(answer)
 
     def do_429(self, answer: bytes) -> None:
-        self.write(response(429, {"error": {"message": "slow down"}}, "retry-after: 0"))
+        after = f"retry-after: {self.mock.retry_after}"
+        self.write(response(429, {"error": {"message": "slow down"}}, after))
 
     def do_500(self, answer: bytes) -> None:
         self.write(response(500, {"error": {"message": "this one failed"}}))
@@ -210,6 +289,12 @@ class Connection(asyncio.Protocol):
 
     def do_hang(self, answer: bytes) -> None:
         pass
+
+    def do_drip(self, answer: bytes) -> None:
+        size = -(-len(answer) // DRIPS)
+        for place in range(DRIPS):
+            piece = answer[place * size : (place + 1) * size]
+            self.loop.call_later(place * self.mock.drip_s / DRIPS, self.write, piece)
 
 
 async def serve(options: argparse.Namespace, faults: dict[str, float]) -> None:
@@ -242,7 +327,10 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.25, help="mean seconds to an answer")
     parser.add_argument("--jitter", type=float, default=0.2, help="as a share of the latency")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--answer", default="", help="JSON file with `text` and `token_ids`")
+    parser.add_argument("--answers", default="", help="JSON file: a list of texts with token_ids")
+    parser.add_argument("--capacity", type=int, default=0, help="in flight at most; 0: no limit")
+    parser.add_argument("--retry-after", default="0", help="what a refusal (429) asks for")
+    parser.add_argument("--drip-s", type=float, default=1.0, help="how long a dripped answer takes")
     parser.add_argument(
         "--fault", action="append", default=[], metavar="NAME=SHARE", help=", ".join(FAULTS)
     )

@@ -123,6 +123,19 @@ def save_weights(model: Qwen3, file: str | Path) -> None:
     _write(Path(file), lambda draft: save_file(weights, draft, metadata={"format": "pt"}))
 
 
+def one_file(path: str | Path, target: str | Path) -> Path:
+    """The file with all the weights of the folder `path`; written to `target` if they are in parts.
+
+    For those who take weights by file: `WeightSink.push`.
+    """
+    folder = _folder(path)
+    if not (folder / _INDEX).exists():
+        return _existing(folder / _WEIGHTS)
+    weights = _folder_weights(folder)
+    _write(Path(target), lambda draft: save_file(weights, draft, metadata={"format": "pt"}))
+    return Path(target)
+
+
 def read_weights(file: str | Path) -> dict[str, Tensor]:
     """The tensors of one safetensors file, on the CPU."""
     path = _existing(Path(file))

@@ -25,6 +25,10 @@ class Policy(Model, WeightSink, Protocol):
     """A model that can be trained while it is sampled from."""
 
 
+Sampler = tuple[Policy, ChatML]
+"""A policy, and how its dialogues are rendered."""
+
+
 @asynccontextmanager
 async def open_agent(
     spec: str,
@@ -96,8 +100,10 @@ def check_agent(spec: str, gym: Gym, config: Config) -> None:
 
 def sampler_spec(folder: Path, config: Config) -> str:
     """The model in `folder`, sampled the way `model.spec` says; in this process by default."""
-    kind = "vllm" if config.model.spec.startswith("vllm:") else "local"
-    return f"{kind}:{folder}"
+    kind, _, name = config.model.spec.partition(":")
+    if kind == "vllm" and "://" in name:
+        return config.model.spec
+    return f"{kind}:{folder}" if kind == "vllm" else f"local:{folder}"
 
 
 @asynccontextmanager
@@ -108,7 +114,7 @@ async def open_sampler(
     version: int = 0,
     log: Path | None = None,
     say: Callable[[str], None] | None = None,
-) -> AsyncGenerator[tuple[Policy, ChatML]]:
+) -> AsyncGenerator[Sampler]:
     """A model of ours, `local:` or `vllm:`, and how its dialogues are rendered.
 
     version: what its weights are called.

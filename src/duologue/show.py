@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .jobs._demo import DemoResult
     from .jobs._evaluate import ScoreSheet
     from .jobs._export import Exported
-    from .jobs._learning import ColdStarted, TrainedPolicy
+    from .jobs._learning import ColdStarted, OwnTokens, TrainedPolicy
     from .jobs._model import MadeModel
     from .jobs._prune import Pruned
     from .jobs._rollout import RolloutSummary
@@ -56,7 +56,16 @@ def trained(result: TrainedPolicy) -> str:
     return (
         f"{result.steps} steps in {result.seconds:.1f} s, policy version {result.version}; "
         f"mean reward {result.reward_first:.3f} -> {result.reward_last:.3f} "
-        f"(first and last ten steps)\nmodel: {result.model}"
+        f"(first and last ten steps)\n{_own(result.own)}\nmodel: {result.model}"
+    )
+
+
+def _own(own: OwnTokens) -> str:
+    if not own.tokens:
+        return "no step trained on tokens of the very weights it changed"
+    return (
+        f"log-probabilities, sampler against learner: at most {own.gap_max:.1e} apart, over "
+        f"{own.tokens:,} tokens that the weights under training had sampled, in {own.steps} steps"
     )
 
 
@@ -97,6 +106,7 @@ def demo(result: DemoResult) -> str:
         f"{scores(result.sheet)}\n"
         f"{result.shared_tasks} of them occur among the {result.trained_tasks:,} tasks "
         "learned from (compared by content)\n"
+        f"{_own(result.own)}\n"
         f"time: {laps}\nreport: {result.report}"
     )
 

@@ -16,13 +16,20 @@ from msgspec import Struct
 
 from ..config import Config, merge, read_toml, resolve
 from ..engine import UsageError
-from ..envs import find, scripted_agent
+from ..envs import Gym, find, scripted_agent
 from ..progress import Reporter
 from ..rundir import Run, open_run
-from ..seats import open_sampler, policy_agent, refuse_tape, sampler_spec
+from ..seats import Sampler, policy_agent, refuse_tape
 from ..train import Evaluation
 from ._evaluate import ScoreSheet, held_out, measure, score
-from ._learning import improve, lead_dialogues, learn_dialogues, trained_tasks
+from ._learning import (
+    OwnTokens,
+    improve,
+    lead_dialogues,
+    learn_dialogues,
+    serve,
+    trained_tasks,
+)
 from ._model import init_folder
 from ._report import SCORES, make_report
 from ._tasks import shared_tasks
@@ -34,6 +41,7 @@ class DemoResult(Struct, frozen=True, kw_only=True):
     """The demo's table, and what it is worth knowing beside it.
 
     shared_tasks: held-out tasks that were also trained on, by content; 0 or the numbers lie.
+    own:          how well the sampler's log-probabilities agree with the learner's.
     """
 
     run: str
@@ -42,6 +50,7 @@ class DemoResult(Struct, frozen=True, kw_only=True):
     shared_tasks: int
     trained_tasks: int
     parameters: int
+    own: OwnTokens
     seconds: dict[str, float]
 
 
@@ -54,6 +63,11 @@ def demo_config(overrides: dict[str, Any]) -> Config:
 async def demo(config: Config, *, run: Path | None, reporter: Reporter) -> DemoResult:
     """The whole path. With `coldstart.steps = 0` training starts from random weights."""
     refuse_tape(config)
+    if "://" in config.model.spec:
+        raise UsageError(
+            f"the demo makes its own model, so {config.model.spec!r} cannot serve it; "
+            "write --set model.spec=vllm: for a server of its own"
+        )
     gym = find(config.env.name)
     missing = [name for name in BASELINES if name not in gym.scripts]
     if missing:
@@ -74,12 +88,13 @@ async def demo(config: Config, *, run: Path | None, reporter: Reporter) -> DemoR
             await measure(opened, gym, name, scripted_agent(gym, name), tasks, reporter)
             for name in BASELINES
         ]
-        evaluations.append(await _measure_model(opened, "cold-start", started, reporter))
-        clock.lap("evaluate before")
-        await improve(opened, gym, started, opened.model("trained"), reporter)
-        clock.lap("train")
-        trained = opened.model("trained")
-        evaluations.append(await _measure_model(opened, "trained", trained, reporter))
+        async with serve(opened, started, reporter) as sampler:
+            evaluations.append(await _measure(opened, gym, "cold-start", sampler, reporter))
+            clock.lap("evaluate before")
+            target = opened.model("trained")
+            policy = await improve(opened, gym, started, sampler, target, reporter)
+            clock.lap("train")
+            evaluations.append(await _measure(opened, gym, "trained", sampler, reporter))
         sheet = score(opened, evaluations, tasks)
         await opened.store.add_metrics(SCORES, 0, msgspec.to_builtins(sheet))
         met = config.coldstart.dialogues, config.train.steps * config.train.groups_per_step
@@ -97,17 +112,17 @@ async def demo(config: Config, *, run: Path | None, reporter: Reporter) -> DemoR
         shared_tasks=shared,
         trained_tasks=len(trained_on),
         parameters=tiny.parameters,
+        own=policy.own,
         seconds=clock.laps,
     )
 
 
-async def _measure_model(run: Run, name: str, folder: Path, reporter: Reporter) -> Evaluation:
-    gym = find(run.config.env.name)
-    async with open_sampler(
-        sampler_spec(folder, run.config), run.config, log=run.vllm_log, say=reporter.say
-    ) as (model, chat):
-        agent = policy_agent(model, chat, run.config, temperature=run.config.eval.temperature)
-        return await measure(run, gym, name, agent, held_out(run, gym), reporter)
+async def _measure(
+    run: Run, gym: Gym, name: str, sampler: Sampler, reporter: Reporter
+) -> Evaluation:
+    """What the sampler's weights of the moment are worth."""
+    agent = policy_agent(*sampler, run.config, temperature=run.config.eval.temperature)
+    return await measure(run, gym, name, agent, held_out(run, gym), reporter)
 
 
 class _Clock:

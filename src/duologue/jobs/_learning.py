@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from itertools import islice
 from pathlib import Path
 
+from anyio import to_thread
 from msgspec import Struct, structs
 
 from ..agents import ChatML
@@ -22,13 +24,14 @@ from ..engine import (
 from ..envs import Gym, find, make_dialogues, scripted_agent
 from ..progress import Reporter
 from ..rundir import Run, open_run, reopen_run
-from ..seats import check_agent, open_sampler, policy_agent, refuse_tape, sampler_spec
+from ..seats import Sampler, check_agent, open_sampler, policy_agent, refuse_tape, sampler_spec
 from ..train import TrainConfig
 from ._tasks import check_tasks, endless_tasks, lockstep
 
 with extra("train"):
     from ..agents.models._device import pick_device
-    from ..agents.models._folder import load_tokenizer
+    from ..agents.models._folder import load_tokenizer, one_file
+    from ..agents.models._vllm import is_url, served_folder
     from ..train._coldstart import best, imitate, tokenise
     from ..train._loop import Start, open_training
     from ..train._remote import open_learner
@@ -48,6 +51,29 @@ class ColdStarted(Struct, frozen=True, kw_only=True):
     loss: float
 
 
+class OwnTokens(Struct, frozen=True, kw_only=True):
+    """The tokens that the weights under training had sampled themselves, over all steps.
+
+    steps:   that had any. tokens: trained on.
+    gap_max: the largest difference of a token's log-probability, sampler against learner: it shows
+             weights that did not arrive whole.
+    """
+
+    steps: int = 0
+    tokens: int = 0
+    gap_max: float = 0.0
+
+    def and_step(self, numbers: Mapping[str, float]) -> OwnTokens:
+        """With one more step's numbers."""
+        if not numbers.get("own_tokens"):
+            return self
+        return OwnTokens(
+            steps=self.steps + 1,
+            tokens=self.tokens + int(numbers["own_tokens"]),
+            gap_max=max(self.gap_max, numbers["own_gap_max"]),
+        )
+
+
 class TrainedPolicy(Struct, frozen=True, kw_only=True):
     """A training run's result: the first and last ten steps' rewards say which way it went."""
 
@@ -58,11 +84,12 @@ class TrainedPolicy(Struct, frozen=True, kw_only=True):
     reward_first: float
     reward_last: float
     seconds: float
+    own: OwnTokens
 
 
 async def coldstart(config: Config, *, run: Path | None, reporter: Reporter) -> ColdStarted:
     """`duologue sft`: lead dialogues by script, learn from the best, save the model."""
-    source, gym = _prepare(config)
+    source, gym = await _prepare(config)
     async with open_run(run, "sft", config) as opened:
         dialogues = await lead_dialogues(opened, gym, reporter)
         return await learn_dialogues(opened, dialogues, source, opened.model("coldstart"), reporter)
@@ -133,9 +160,12 @@ async def learn_dialogues(
 
 async def train(config: Config, *, run: Path | None, reporter: Reporter) -> TrainedPolicy:
     """`duologue train`: improve the policy in `model.spec` on the environment's rewards."""
-    source, gym = _prepare(config)
-    async with open_run(run, "train", config) as opened:
-        return await improve(opened, gym, source, opened.model("trained"), reporter)
+    source, gym = await _prepare(config)
+    async with (
+        open_run(run, "train", config) as opened,
+        serve(opened, source, reporter) as sampler,
+    ):
+        return await improve(opened, gym, source, sampler, opened.model("trained"), reporter)
 
 
 async def resume(run: Path, *, reporter: Reporter) -> TrainedPolicy:
@@ -157,14 +187,35 @@ async def resume(run: Path, *, reporter: Reporter) -> TrainedPolicy:
             f"going on after step {start.step} with policy version {start.version}; "
             f"{waiting} finished dialogues wait, {len(stale)} are too old and are run again"
         )
-        source = local_folder(opened.config) if checkpoint is None else checkpoint.path
-        return await improve(opened, gym, source, opened.model("trained"), reporter, start=start)
+        source = await model_folder(opened.config) if checkpoint is None else checkpoint.path
+        async with serve(opened, source, reporter, version=start.version) as sampler:
+            target = opened.model("trained")
+            return await improve(opened, gym, source, sampler, target, reporter, start=start)
+
+
+@asynccontextmanager
+async def serve(
+    run: Run, source: Path, reporter: Reporter, *, version: int = 0
+) -> AsyncGenerator[Sampler]:
+    """The policy in `source`, called `version`, sampled as `model.spec` says inside the block."""
+    config = run.config
+    spec = sampler_spec(source, config)
+    async with open_sampler(spec, config, version=version, log=run.vllm_log, say=reporter.say) as (
+        policy,
+        chat,
+    ):
+        if is_url(spec.partition(":")[2]):
+            # Whatever somebody else's servers have by now, an earlier run's weights perhaps.
+            file = await to_thread.run_sync(one_file, source, run.weights / "first.safetensors")
+            await policy.push(version, str(file.absolute()))
+        yield policy, chat
 
 
 async def improve(
     run: Run,
     gym: Gym,
     source: Path,
+    sampler: Sampler,
     target: Path,
     reporter: Reporter,
     *,
@@ -172,7 +223,8 @@ async def improve(
 ) -> TrainedPolicy:
     """Train the policy in `source` with its samples; save it in `target`.
 
-    start: where a resumed run goes on; `source` is then the checkpoint it rests on, if any.
+    sampler: samples what is in `source`, and from then on what was learned, the last step included.
+    start:   where a resumed run goes on; `source` is then the checkpoint it rests on, if any.
     """
     config = run.config
     settings = _settings(config)
@@ -181,19 +233,14 @@ async def improve(
     rewards: list[float] = []
     seconds = 0.0
     version = start.version if start else 0
-    async with (
-        open_learner(learner_setup(run, source, start), log=run.path / "learner.log") as learner,
-        open_sampler(
-            sampler_spec(source, config),
-            config,
-            version=version,
-            log=run.vllm_log,
-            say=reporter.say,
-        ) as (sampler, chat),
-    ):
+    own = OwnTokens()
+    policy, chat = sampler
+    async with open_learner(
+        learner_setup(run, source, start), log=run.path / "learner.log"
+    ) as learner:
         make = make_dialogues(
             gym,
-            policy_agent(sampler, chat, config),
+            policy_agent(policy, chat, config),
             phase="train",
             max_turns=config.env.max_turns or None,
             options=config.env.options,
@@ -203,7 +250,7 @@ async def improve(
             endless_tasks(gym, config, seed),
             make,
             learner,
-            sampler,
+            policy,
             seed=seed,
             store=run.store,
             rollout=rollout,
@@ -217,6 +264,7 @@ async def improve(
                 rewards.append(numbers.get("reward", float("nan")))
                 seconds += numbers["seconds_step"]
                 version = done.version
+                own = own.and_step(numbers)
                 bar.update(
                     done.step + 1,
                     f"reward {rewards[-1]:.3f} over {numbers['counted']:.0f} dialogues "
@@ -233,6 +281,7 @@ async def improve(
         reward_first=_mean(rewards[:10]),
         reward_last=_mean(rewards[-10:]),
         seconds=seconds,
+        own=own,
     )
 
 
@@ -263,24 +312,24 @@ def learner_setup(run: Run, source: Path, start: Start | None = None) -> Setup:
     )
 
 
-def _prepare(config: Config) -> tuple[Path, Gym]:
+async def _prepare(config: Config) -> tuple[Path, Gym]:
     """The model folder and the gym, with everything refused that can be before a run is begun."""
     refuse_tape(config)
-    source, gym = local_folder(config), find(config.env.name)
+    source, gym = await model_folder(config), find(config.env.name)
     check_agent(config.model.spec, gym, config)
     check_tasks(gym, config)
     return source, gym
 
 
-def local_folder(config: Config) -> Path:
-    """The model folder to be trained; only models of ours can be."""
+async def model_folder(config: Config) -> Path:
+    """The folder of the model to be trained; only models of ours can be. Raises `UsageError`."""
     kind, _, name = config.model.spec.partition(":")
-    if kind not in ("local", "vllm") or not name or "://" in name:
+    if kind not in ("local", "vllm") or not name:
         raise UsageError(
             f"{config.model.spec!r} cannot be trained; give a model folder as local:PATH or "
-            "vllm:PATH (`duologue model init PATH` makes a tiny one)"
+            "vllm:PATH (`duologue model init PATH` makes a tiny one), or a server of one as vllm:URL"
         )
-    return Path(name)
+    return await served_folder(name, config.vllm) if kind == "vllm" else Path(name)
 
 
 def trained_tasks(run: Run, gym: Gym, phase: str, count: int) -> list[Task]:

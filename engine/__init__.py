@@ -46,6 +46,9 @@ from ._messages import Tokens as Tokens
 from ._messages import Trajectory as Trajectory
 from ._messages import Turn as Turn
 from ._messages import pack_tokens as pack_tokens
+from ._observer import Observer as Observer
+from ._observer import Watch as Watch
+from ._observer import join_observers as join_observers
 from ._park import Lot as Lot
 from ._park import OneShot as OneShot
 from ._park import checkpoint as checkpoint

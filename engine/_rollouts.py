@@ -24,6 +24,7 @@ from ._credits import Credits
 from ._dialogue import Dialogue, MakeDialogue, Outcome, converse, describe, end_of
 from ._errors import PartyError, UsageError, one_error
 from ._messages import End, Fate, Group, Key, Task, Trajectory
+from ._observer import Observer, Watch, watched
 from ._park import checkpoint
 from ._seed import Seed
 from ._store import Store
@@ -120,6 +121,7 @@ async def open_rollouts(
     phase: str = "rollout",
     credits: Credits | None = None,
     may_retry: MayRetry | None = None,
+    observer: Observer | None = None,
     first_group: int = 0,
     carried: Sequence[Carried] = (),
 ) -> AsyncGenerator[Rollouts]:
@@ -131,6 +133,7 @@ async def open_rollouts(
     store:    with one, a trajectory is durable before its group is offered.
     may_retry: has the last word on a retry within a dialogue's attempts. The budget's own word
               depends on who failed first, so a replay asks its recording instead.
+    observer: is told of every dialogue and its turns; None costs nothing.
     carried:  groups to finish first, under their own ordinals; `tasks` are numbered from
               `first_group` on.
 
@@ -147,7 +150,9 @@ async def open_rollouts(
         carried,
         (Carried(ordinal=n, task=task) for n, task in enumerate(tasks, first_group)),
     )
-    run = _Run(make, seed, config, store, phase, credits, send, may_retry or _as_budgeted)
+    run = _Run(
+        make, seed, config, store, phase, credits, send, may_retry or _as_budgeted, observer
+    )
     with one_error():
         # The stream closes last: closed under a dialogue that offers a group, it would raise there.
         async with receive, anyio.create_task_group() as owner:
@@ -196,6 +201,7 @@ class _Run:
         credits: Credits | None,
         groups: ObjectSendStream[Group],
         may_retry: MayRetry,
+        observer: Observer | None,
     ) -> None:
         self.make = make
         self.seed = seed
@@ -205,6 +211,7 @@ class _Run:
         self.credits = credits
         self.groups = groups
         self.may_retry = may_retry
+        self.observer = observer
         self.places = Credits(config.live, "places for live dialogues")
         self.stats = RolloutStats()
         self.untaken = 0  # groups that hold a credit and have not been taken from the stream
@@ -269,7 +276,8 @@ class _Run:
         key = Key(group.ordinal, sample)
         self.stats.admitted += 1
         self.stats.live += 1
-        dialogues.start_soon(self._run, group, key, self._make(group.task, key, 0))
+        run = self._run if self.observer is None else self._run_observed
+        dialogues.start_soon(run, group, key, self._make(group.task, key, 0))
 
     def _make(self, task: Task, key: Key, attempt: int) -> Dialogue | Outcome:
         """A fresh dialogue, or the outcome of an environment that could not even be built."""
@@ -279,34 +287,56 @@ class _Run:
         except PartyError as error:
             return Outcome(end=end_of(error), detail=describe(error))
 
-    async def _run(self, group: _OpenGroup, key: Key, dialogue: Dialogue | Outcome) -> None:
+    async def _run_observed(
+        self, group: _OpenGroup, key: Key, dialogue: Dialogue | Outcome
+    ) -> None:
+        assert self.observer is not None
+        watch = self.observer.dialogue_began(key, group.task)
+        try:
+            await self._run(group, key, dialogue, watch)
+        except Exception as error:
+            if watch is not None:
+                watch.crashed(error)
+            raise
+
+    async def _run(
+        self,
+        group: _OpenGroup,
+        key: Key,
+        dialogue: Dialogue | Outcome,
+        watch: Watch | None = None,
+    ) -> None:
         """One dialogue from its first attempt to its place in the group."""
         started = anyio.current_time()
         discarded: list[End] = []
         try:
             while True:
-                outcome = await self._attempt(dialogue)
+                outcome = await self._attempt(dialogue, watch)
                 if not (outcome.end.failed and self._retries(key, len(discarded) + 1)):
                     break
                 discarded.append(outcome.end)
+                if watch is not None:
+                    watch.retried(outcome.end, outcome.detail)
                 dialogue = self._make(group.task, key, len(discarded))
         except BaseException as error:
             if not isinstance(error, Exception):
                 # A run that is stopped still accounts for each of its dialogues.
                 stopped = _record(group.task, key, Outcome(detail="the run was stopped"), discarded)
-                await self._keep(stopped, anyio.current_time() - started)
+                await self._keep(stopped, anyio.current_time() - started, watch)
             raise
         trajectory = _record(group.task, key, outcome, discarded)
-        await self._keep(trajectory, anyio.current_time() - started)
+        await self._keep(trajectory, anyio.current_time() - started, watch)
         closed = group.add(trajectory)
         if closed is not None:
             await self._offer(closed)
         self.places.release()
 
-    async def _attempt(self, dialogue: Dialogue | Outcome) -> Outcome:
+    async def _attempt(self, dialogue: Dialogue | Outcome, watch: Watch | None) -> Outcome:
         if isinstance(dialogue, Outcome):
             await checkpoint()
             return dialogue
+        if watch is not None:
+            dialogue = watched(dialogue, watch)
         return await converse(dialogue, deadline_s=self.config.deadline_s)
 
     def _retries(self, key: Key, tries: int) -> bool:
@@ -317,7 +347,7 @@ class _Run:
         self.stats.retried += again
         return again
 
-    async def _keep(self, trajectory: Trajectory, seconds: float) -> None:
+    async def _keep(self, trajectory: Trajectory, seconds: float, watch: Watch | None) -> None:
         if self.store is not None:
             # Shielded, because a record is kept once or not at all: cancelled half-way, nobody
             # could say which. The store bounds the wait: it finishes what it was handed, or fails.
@@ -333,6 +363,8 @@ class _Run:
         if trajectory.end.finished or trajectory.end.cut_short:
             stats.counted += 1
             stats.reward += trajectory.reward
+        if watch is not None:
+            watch.dialogue_ended(trajectory, seconds)
 
 
 def _as_budgeted(phase: str, key: Key, tries: int, budgeted: bool) -> bool:

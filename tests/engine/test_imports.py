@@ -91,9 +91,10 @@ def test_the_public_names_are_these() -> None:
 PUBLIC = """
 Action Actor ActorStats Agent Buffer BufferClosed BufferStats Carried Credits Dialogue
 DuologueError End EnvError Environment Fate Group JudgeError Key Lateness Lineage Lot Mailbox
-MailboxClosed MailboxStats MakeDialogue MayRetry Message ModelError Observation OneShot OpenGroup Outcome
+MailboxClosed MailboxStats MakeDialogue MayRetry Message ModelError Observation Observer OneShot
+OpenGroup Outcome
 PartyError Reader Reply Role RolloutConfig RolloutStats Rollouts Seat Seed Span Store StoreError
 StoreStats Stored Taken Task Tokens Trajectory Turn UsageError UserError checkpoint converse
-first_fate one_error open_actor open_lateness open_reader open_rollouts open_store pack_tokens
-relaxed_collector
+first_fate join_observers one_error open_actor open_lateness open_reader open_rollouts open_store pack_tokens
+relaxed_collector Watch
 """

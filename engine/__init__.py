@@ -4,6 +4,8 @@ from ._actor import Actor as Actor
 from ._actor import ActorStats as ActorStats
 from ._actor import Seat as Seat
 from ._actor import open_actor as open_actor
+from ._board import Board as Board
+from ._board import Slot as Slot
 from ._buffer import Buffer as Buffer
 from ._buffer import BufferStats as BufferStats
 from ._buffer import Taken as Taken
@@ -64,6 +66,16 @@ from ._rollouts import RolloutStats as RolloutStats
 from ._rollouts import first_fate as first_fate
 from ._rollouts import open_rollouts as open_rollouts
 from ._seed import Seed as Seed
+from ._snapshot import Hop as Hop
+from ._snapshot import Phase as Phase
+from ._snapshot import Service as Service
+from ._snapshot import ServiceRole as ServiceRole
+from ._snapshot import Snapshot as Snapshot
+from ._snapshot import Wait as Wait
+from ._snapshot import Waiting as Waiting
 from ._store import Store as Store
 from ._store import StoreStats as StoreStats
 from ._store import open_store as open_store
+from ._watchdog import Stall as Stall
+from ._watchdog import Stalled as Stalled
+from ._watchdog import open_watchdog as open_watchdog

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 
 from ._park import OneShot, checkpoint
+from ._snapshot import Hop
 
 
 class Credits:
@@ -32,6 +33,12 @@ class Credits:
     @property
     def waiting(self) -> int:
         return len(self._waiting)
+
+    def hop(self, name: str) -> Hop:
+        """What is out, as a hop called `name`."""
+        return Hop(
+            name=name, depth=self.outstanding, capacity=self.limit, waiting_in=len(self._waiting)
+        )
 
     async def acquire(self) -> None:
         """Take one, waiting for it in turn. Cancelled while waiting, it takes none."""

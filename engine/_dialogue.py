@@ -15,9 +15,11 @@ import anyio
 from msgspec import Struct
 
 from ._actor import Seat
+from ._board import Pulse, Slot
 from ._errors import EnvError, JudgeError, ModelError, PartyError, UserError
 from ._messages import Action, End, Key, Message, Task, Tokens, Turn
 from ._seed import Seed
+from ._snapshot import Wait
 
 
 class Observation(Struct, frozen=True, kw_only=True, gc=False):
@@ -86,6 +88,13 @@ class Outcome(Struct, kw_only=True):
     tokens: Tokens | None = None
 
 
+MOST_CHARS = 16 * 2**20
+"""Characters that a dialogue may hold by default: no real one comes near, no party takes the
+process down."""
+
+DETAIL_CHARS = 4000
+"""What is kept of an error's own words."""
+
 _END_OF: dict[type[PartyError], End] = {
     ModelError: End.MODEL_ERROR,
     UserError: End.USER_ERROR,
@@ -94,36 +103,62 @@ _END_OF: dict[type[PartyError], End] = {
 }
 
 
-async def converse(dialogue: Dialogue, *, deadline_s: float) -> Outcome:
-    """Run a dialogue to its end, at most `deadline_s` seconds. Cancellation closes the agent."""
+async def converse(
+    dialogue: Dialogue, *, deadline_s: float, most_chars: int = MOST_CHARS, slot: Slot | None = None
+) -> Outcome:
+    """Run a dialogue to its end, at most `deadline_s` seconds. Cancellation closes the agent.
+
+    most_chars: characters that its text may have, and tokens its stream. A party that passes it
+                at one stroke has failed; passed bit by bit, it ends the dialogue as
+                `context_full`.
+    slot:       is told what the dialogue waits for.
+    """
     outcome = Outcome()
+    slot = slot or Slot(Pulse())
     try:
         with anyio.move_on_after(deadline_s) as scope:
             try:
-                outcome.end = await _exchange(dialogue, outcome)
+                outcome.end = await _exchange(dialogue, outcome, most_chars, slot)
             except PartyError as error:
                 outcome.end, outcome.detail = end_of(error), describe(error)
         if scope.cancelled_caught:
             outcome.end = End.TIMEOUT
             outcome.detail = f"not over after {deadline_s:g} s, in turn {len(outcome.turns) + 1}"
-        outcome.tokens = dialogue.agent.tokens()
+        _keep_tokens(outcome, dialogue.agent.tokens(), most_chars)
     finally:
         dialogue.agent.close()
     return outcome
 
 
-async def _exchange(dialogue: Dialogue, outcome: Outcome) -> End:
+async def _exchange(dialogue: Dialogue, outcome: Outcome, most_chars: int, slot: Slot) -> End:
     agent = Seat(dialogue.agent.receive, "agent")
     environment = Seat(dialogue.environment.receive, "environment")
+    pulse = slot.pulse
+    slot.waits = Wait.ENVIRONMENT
+    slot.since_s = pulse.now_s
     observation = await _observe(environment, None)
+    chars = _chars(observation, most_chars)
     outcome.opening = observation.messages
     while observation.end is None:
+        if chars > most_chars:
+            return _no_room(outcome, chars, most_chars)
+        slot.waits = Wait.MODEL
+        slot.since_s = pulse.now_s
         reply = await agent.ask(observation)
+        if len(reply.text) > most_chars:
+            raise ModelError(_too_long("the agent's reply", len(reply.text), most_chars))
+        chars += len(reply.text)
         if reply.end is not None:
             if reply.end is not End.CONTEXT_FULL:
+                pulse.turns += 1
                 outcome.turns.append(Turn(text=reply.text, actions=reply.actions))
             return reply.end
+        slot.waits = Wait.ENVIRONMENT
+        slot.since_s = pulse.now_s
         observation = await _observe(environment, reply)
+        chars += _chars(observation, most_chars)
+        slot.turns += 1
+        pulse.turns += 1
         outcome.turns.append(
             Turn(
                 text=reply.text,
@@ -155,6 +190,39 @@ async def _observe(
     return observation
 
 
+def _chars(observation: Observation, most: int) -> int:
+    """The characters of an observation. Raises `EnvError` when they alone are too many: before the
+    agent sees them, because rendering and tokenising 100 MB holds the loop for half a minute."""
+    chars = len(observation.feedback)
+    for message in observation.messages:
+        # Feedback is mostly the very text of a message, and then held once.
+        if message.content is not observation.feedback:
+            chars += len(message.content)
+    if chars > most:
+        raise EnvError(_too_long("the environment's answer", chars, most))
+    return chars
+
+
+def _no_room(outcome: Outcome, chars: int, most: int) -> End:
+    outcome.detail = _too_long("the dialogue", chars, most)
+    return End.CONTEXT_FULL
+
+
+def _keep_tokens(outcome: Outcome, tokens: Tokens | None, most: int) -> None:
+    if tokens is not None and len(tokens) > most:
+        outcome.end = End.MODEL_ERROR
+        outcome.detail = f"the agent kept {len(tokens):,} tokens; {_MOST_IS} {most:,}"
+        return
+    outcome.tokens = tokens
+
+
+def _too_long(what: str, chars: int, most: int) -> str:
+    return f"{what} has {chars:,} characters; {_MOST_IS} {most:,}"
+
+
+_MOST_IS = "rollout.dialogue_chars is"
+
+
 def end_of(error: PartyError) -> End:
     """The end that names the party an error belongs to."""
     for kind in type(error).__mro__:
@@ -166,7 +234,10 @@ def end_of(error: PartyError) -> End:
 def describe(error: BaseException) -> str:
     """An error in one line: its type, its words, and where foreign code raised it."""
     name = type(error).__name__
-    words = f"{name}: {error}" if str(error) else name
+    words = f"{name}: {text}" if (text := str(error)) else name
+    # An error can hold all of what it complains about.
+    if len(words) > DETAIL_CHARS:
+        words = f"{words[:DETAIL_CHARS]}... ({len(words):,} characters)"
     if isinstance(error, PartyError):
         return words
     # By hand, because the traceback module reads source files: a storm of failures formatted

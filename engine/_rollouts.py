@@ -20,13 +20,23 @@ import anyio
 from anyio.abc import ObjectReceiveStream, ObjectSendStream, TaskGroup
 from msgspec import Struct
 
+from ._board import Board, Roster, Slot, Source
 from ._credits import Credits
-from ._dialogue import Dialogue, MakeDialogue, Outcome, converse, describe, end_of
+from ._dialogue import (
+    MOST_CHARS,
+    Dialogue,
+    MakeDialogue,
+    Outcome,
+    converse,
+    describe,
+    end_of,
+)
 from ._errors import PartyError, UsageError, one_error
 from ._messages import End, Fate, Group, Key, Task, Trajectory
 from ._observer import Observer, Watch, watched
 from ._park import checkpoint
 from ._seed import Seed
+from ._snapshot import Hop, Wait
 from ._store import Store
 
 MayRetry = Callable[[str, Key, int, bool], bool]
@@ -38,12 +48,19 @@ class RolloutConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     samples:       trajectories per task, compared with one another as a group.
     live:          dialogues alive at once.
-    deadline_s:    seconds one attempt at a dialogue may take, all its waiting included.
+    deadline_s:    seconds one attempt at a dialogue may take, all its waiting included (but not
+                   the wait for a place before it, nor for the store after it). Each of `attempts`
+                   has its own: an attempt is a fresh dialogue, and one that inherited what is left
+                   would fail for what the last one met. So a dialogue takes at most
+                   `attempts * deadline_s`. `inf` is no deadline.
     attempts:      times a dialogue whose party fails is tried, the first included.
     retry_budget:  retries allowed in all, as a share of the dialogues admitted so far (and never
                    fewer than 10): an outage must not turn into a storm of retries.
     wave:          lockstep: admit this many groups at once and wait for all of them to end before
                    the next. 0 admits whenever there is room.
+    dialogue_chars: characters of text that one dialogue may hold, the agent's and the
+                   environment's together; also the tokens that it may hold. Memory is bounded by
+                   this times `live`.
     """
 
     samples: int = 1
@@ -52,12 +69,13 @@ class RolloutConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     attempts: int = 3
     retry_budget: float = 0.2
     wave: int = 0
+    dialogue_chars: int = MOST_CHARS
 
     def __post_init__(self) -> None:
-        for name in ("samples", "live", "attempts"):
+        for name in ("samples", "live", "attempts", "dialogue_chars"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.deadline_s <= 0:
+        if not self.deadline_s > 0:
             raise ValueError(f"deadline_s is {self.deadline_s}; it must be positive")
         if self.wave < 0:
             raise ValueError(f"wave is {self.wave}; it is a number of groups, or 0 for no waves")
@@ -122,6 +140,7 @@ async def open_rollouts(
     credits: Credits | None = None,
     may_retry: MayRetry | None = None,
     observer: Observer | None = None,
+    board: Board | None = None,
     first_group: int = 0,
     carried: Sequence[Carried] = (),
 ) -> AsyncGenerator[Rollouts]:
@@ -134,6 +153,7 @@ async def open_rollouts(
     may_retry: has the last word on a retry within a dialogue's attempts. The budget's own word
               depends on who failed first, so a replay asks its recording instead.
     observer: is told of every dialogue and its turns; None costs nothing.
+    board:    shows how many dialogues are live and what each of them, and admission, waits for.
     carried:  groups to finish first, under their own ordinals; `tasks` are numbered from
               `first_group` on.
 
@@ -150,10 +170,19 @@ async def open_rollouts(
         carried,
         (Carried(ordinal=n, task=task) for n, task in enumerate(tasks, first_group)),
     )
+    board = board or Board()
     run = _Run(
-        make, seed, config, store, phase, credits, send, may_retry or _as_budgeted, observer
+        make, seed, config, store, phase, credits, send, may_retry or _as_budgeted, observer, board
     )
-    with one_error():
+
+    def offered() -> Hop:
+        senders = receive.statistics().tasks_waiting_send
+        return Hop(name="closed groups", depth=senders, capacity=0, waiting_in=senders)
+
+    shown: list[Source] = [offered, lambda: run.places.hop("places")]
+    if credits is not None:
+        shown.append(lambda: credits.hop("credits"))
+    with one_error(), board.listing(run.roster), board.showing(*shown):
         # The stream closes last: closed under a dialogue that offers a group, it would raise there.
         async with receive, anyio.create_task_group() as owner:
             owner.start_soon(run.admit, numbered, name=f"admission of {phase}")
@@ -202,6 +231,7 @@ class _Run:
         groups: ObjectSendStream[Group],
         may_retry: MayRetry,
         observer: Observer | None,
+        board: Board,
     ) -> None:
         self.make = make
         self.seed = seed
@@ -214,6 +244,7 @@ class _Run:
         self.observer = observer
         self.places = Credits(config.live, "places for live dialogues")
         self.stats = RolloutStats()
+        self.roster = Roster(phase, board.pulse, self.stats, deadline_s=config.deadline_s)
         self.untaken = 0  # groups that hold a credit and have not been taken from the stream
 
     async def admit(self, begun: Iterator[Carried]) -> None:
@@ -234,8 +265,11 @@ class _Run:
             for one in begun:
                 group = await self._open_group(one)
                 for sample in group.missing:
+                    self.roster.admission = Wait.PLACES
                     await self.places.acquire()
+                    self.roster.admission = Wait.NOTHING
                     self._start(dialogues, group, sample)
+            self.roster.admission = Wait.TASKS
 
     async def _admit_wave(self, begun: Iterator[Carried]) -> bool:
         """One lockstep wave; False when there was no task left.
@@ -253,18 +287,24 @@ class _Run:
                 for sample in group.missing:
                     self.places.acquire_nowait()
                     self._start(dialogues, group, sample)
+            self.roster.admission = Wait.PLACES if wave else Wait.TASKS
         return bool(wave)
 
     async def _open_group(self, begun: Carried) -> _OpenGroup:
+        roster = self.roster
         if self.credits is not None:
+            roster.admission = Wait.CREDITS
             await self.credits.acquire()
         self.untaken += 1
         if self.store is not None:
+            roster.admission = Wait.STORE
             await self.store.open_group(self.phase, begun.ordinal, begun.task)
         group = _OpenGroup(begun, self.config.samples)
         # A group that was carried over whole has no dialogue left whose end would offer it.
         if (whole := group.whole()) is not None:
+            roster.admission = Wait.CONSUMER
             await self._offer(whole)
+        roster.admission = Wait.NOTHING
         return group
 
     async def _offer(self, group: Group) -> None:
@@ -308,10 +348,11 @@ class _Run:
     ) -> None:
         """One dialogue from its first attempt to its place in the group."""
         started = anyio.current_time()
+        slot = self.roster.enter(key)
         discarded: list[End] = []
         try:
             while True:
-                outcome = await self._attempt(dialogue, watch)
+                outcome = await self._attempt(dialogue, slot, watch)
                 if not (outcome.end.failed and self._retries(key, len(discarded) + 1)):
                     break
                 discarded.append(outcome.end)
@@ -325,19 +366,30 @@ class _Run:
                 await self._keep(stopped, anyio.current_time() - started, watch)
             raise
         trajectory = _record(group.task, key, outcome, discarded)
+        slot.wait(Wait.STORE)
         await self._keep(trajectory, anyio.current_time() - started, watch)
         closed = group.add(trajectory)
         if closed is not None:
+            slot.wait(Wait.CONSUMER)
             await self._offer(closed)
+        self.roster.leave(key)
         self.places.release()
 
-    async def _attempt(self, dialogue: Dialogue | Outcome, watch: Watch | None) -> Outcome:
+    async def _attempt(
+        self, dialogue: Dialogue | Outcome, slot: Slot, watch: Watch | None
+    ) -> Outcome:
+        slot.begin()
         if isinstance(dialogue, Outcome):
             await checkpoint()
             return dialogue
         if watch is not None:
             dialogue = watched(dialogue, watch)
-        return await converse(dialogue, deadline_s=self.config.deadline_s)
+        return await converse(
+            dialogue,
+            deadline_s=self.config.deadline_s,
+            most_chars=self.config.dialogue_chars,
+            slot=slot,
+        )
 
     def _retries(self, key: Key, tries: int) -> bool:
         if tries >= self.config.attempts:

@@ -89,12 +89,12 @@ def test_the_public_names_are_these() -> None:
 
 
 PUBLIC = """
-Action Actor ActorStats Agent Buffer BufferClosed BufferStats Carried Credits Dialogue
-DuologueError End EnvError Environment Fate Group JudgeError Key Lateness Lineage Lot Mailbox
-MailboxClosed MailboxStats MakeDialogue MayRetry Message ModelError Observation Observer OneShot
-OpenGroup Outcome
-PartyError Reader Reply Role RolloutConfig RolloutStats Rollouts Seat Seed Span Store StoreError
-StoreStats Stored Taken Task Tokens Trajectory Turn UsageError UserError checkpoint converse
-first_fate join_observers one_error open_actor open_lateness open_reader open_rollouts open_store pack_tokens
-relaxed_collector Watch
+Action Actor ActorStats Agent Board Buffer BufferClosed BufferStats Carried checkpoint converse
+Credits Dialogue DuologueError End EnvError Environment Fate first_fate Group Hop join_observers
+JudgeError Key Lateness Lineage Lot Mailbox MailboxClosed MailboxStats MakeDialogue MayRetry
+Message ModelError Observation Observer one_error OneShot open_actor open_lateness open_reader
+open_rollouts open_store open_watchdog OpenGroup Outcome pack_tokens PartyError Phase Reader
+relaxed_collector Reply Role RolloutConfig Rollouts RolloutStats Seat Seed Service ServiceRole
+Slot Snapshot Span Stall Stalled Store Stored StoreError StoreStats Taken Task Tokens Trajectory
+Turn UsageError UserError Wait Waiting Watch
 """

@@ -7,7 +7,7 @@ it, so what it says of times is exact to the interval between two looks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sized
 from contextlib import contextmanager
 from math import inf
 from typing import Protocol
@@ -44,7 +44,7 @@ class Pulse:
 
 
 class Slot:
-    """A live dialogue's place on the board; `turns` have ended in its present attempt."""
+    """A live dialogue's place on the board. turns: the list that its present attempt fills."""
 
     __slots__ = ("attempt", "pulse", "since_s", "turns", "waits")
 
@@ -53,7 +53,7 @@ class Slot:
         self.waits: Wait = Wait.ENVIRONMENT
         self.since_s: float = pulse.now_s
         self.attempt: int = 0
-        self.turns: int = 0
+        self.turns: Sized = ()
 
     def wait(self, wait: Wait) -> None:
         """Say what the dialogue is about to wait for."""
@@ -63,7 +63,7 @@ class Slot:
     def begin(self) -> None:
         """An attempt begins."""
         self.attempt += 1
-        self.turns = 0
+        self.turns = ()
         self.pulse.beats += 1
 
 
@@ -133,7 +133,7 @@ class Roster:
                 key=key,
                 waits=slot.waits,
                 for_s=max(0.0, now_s - slot.since_s),
-                turn=slot.turns + 1,
+                turn=len(slot.turns) + 1,
                 attempt=max(1, slot.attempt),
             )
             for key, slot in self.slots.items()

@@ -115,6 +115,7 @@ async def converse(
     """
     outcome = Outcome()
     slot = slot or Slot(Pulse())
+    slot.turns = outcome.turns
     try:
         with anyio.move_on_after(deadline_s) as scope:
             try:
@@ -157,7 +158,6 @@ async def _exchange(dialogue: Dialogue, outcome: Outcome, most_chars: int, slot:
         slot.since_s = pulse.now_s
         observation = await _observe(environment, reply)
         chars += _chars(observation, most_chars)
-        slot.turns += 1
         pulse.turns += 1
         outcome.turns.append(
             Turn(

@@ -9,6 +9,7 @@ Prints `listening PORT`, and ends when its standard input does.
 |---|---|
 | `POST /inference/v1/generate` | vLLM's: token ids, log-probabilities, versions of the weights |
 | `POST /v1/chat/completions` | OpenAI's: a message, log-probabilities, usage (no streaming) |
+| `POST /stream/v1/chat/completions` | the message as server-sent events, for clients that insist |
 | `POST /v1/completions` | OpenAI's, with text |
 | `GET /v1/models`, `GET /health` | one model called `mock`; nothing |
 | `POST /update_weight_version` | calls the weights what `new_version` says, from now on |
@@ -96,7 +97,7 @@ def answers(text: str, token_ids: list[int], version: str) -> dict[bytes, bytes]
         b"/v1/completions": {
             **head,
             "object": "text_completion",
-            "choices": [{**choice, "text": text, "logprobs": completion}],
+            "choices": [{**choice, "text": text, "logprobs": completion, "token_ids": token_ids}],
             "usage": usage,
         },
         b"/v1/chat/completions": {
@@ -113,10 +114,25 @@ def answers(text: str, token_ids: list[int], version: str) -> dict[bytes, bytes]
             "usage": usage,
         },
     }
-    return {path: response(200, body) for path, body in routes.items()}
+    made = {path: response(200, body) for path, body in routes.items()}
+    return {**made, b"/stream/v1/chat/completions": stream(text, {**head, "usage": usage})}
 
 
-def response(status: int, body: Any, *headers: str) -> bytes:
+def stream(text: str, head: dict[str, Any]) -> bytes:
+    """A chat answer as server-sent events: all of the text in one, the end and the usage in another.
+
+    A real server sends an event a token; reading them would be work that no other route asks for.
+    """
+    head = {**head, "object": "chat.completion.chunk"}
+    said = {"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": None}
+    over = {"index": 0, "delta": {}, "finish_reason": "stop"}
+    events = [{**head, "choices": [said], "usage": None}, {**head, "choices": [over]}]
+    lines = [json.dumps(event, separators=(",", ":")) for event in events] + ["[DONE]"]
+    body = "".join(f"data: {line}\n\n" for line in lines).encode()
+    return response(200, body, kind="text/event-stream")
+
+
+def response(status: int, body: Any, *headers: str, kind: str = "") -> bytes:
     """A response as it goes over the wire, with the headers that such servers send."""
     text = isinstance(body, bytes)
     data = body if text else json.dumps(body, separators=(",", ":")).encode()
@@ -125,7 +141,7 @@ def response(status: int, body: Any, *headers: str) -> bytes:
         "date: Wed, 21 Oct 2026 07:28:00 GMT",
         "server: mock",
         f"content-length: {len(data)}",
-        f"content-type: {'text/plain' if text else 'application/json'}",
+        f"content-type: {kind or ('text/plain' if text else 'application/json')}",
         *headers,
     ]
     return "\r\n".join([*lines, "", ""]).encode() + data

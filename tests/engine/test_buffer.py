@@ -17,12 +17,15 @@ from duologue.engine import (
     End,
     Group,
     Key,
+    Message,
     Span,
     Task,
     Trajectory,
+    Turn,
     checkpoint,
     pack_tokens,
 )
+from duologue.engine._buffer import group_bytes
 
 Rule = tuple[Literal["put", "take", "cancel_put", "cancel_take", "close", "drain"], int, int]
 
@@ -92,8 +95,9 @@ def conserved(stats: BufferStats) -> bool:
 class Model:
     """One producer, one consumer, lists of (ordinal, version)."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, capacity_bytes: int) -> None:
         self.capacity = capacity
+        self.capacity_bytes = capacity_bytes
         self.groups: list[tuple[int, int]] = []
         self.putting: tuple[int, int] | None = None
         self.taking: tuple[int, int] | None = None
@@ -124,7 +128,7 @@ class Model:
         return True
 
     def _put(self) -> bool:
-        if self.putting is None or (len(self.groups) == self.capacity and not self.closed):
+        if self.putting is None or not (self.closed or self._fits(self.putting[0])):
             return False
         if self.closed:
             self.log.append("put closed")
@@ -134,10 +138,25 @@ class Model:
         self.putting = None
         return True
 
+    def _fits(self, ordinal: int) -> bool:
+        wanted = 1 if self.taking is None else max(1, self.taking[0])
+        light = self.weight + weigh(ordinal) <= self.capacity_bytes or len(self.groups) < wanted
+        return light and len(self.groups) < self.capacity
+
+    @property
+    def weight(self) -> int:
+        return sum(weigh(ordinal) for ordinal, _ in self.groups)
+
+
+def weigh(ordinal: int) -> int:
+    return 1 + ordinal % 3
+
 
 class Driver:
-    def __init__(self, capacity: int) -> None:
-        self.buffer = Buffer(capacity)
+    def __init__(self, capacity: int, capacity_bytes: int) -> None:
+        self.buffer = Buffer(
+            capacity, capacity_bytes=capacity_bytes, size=lambda group: weigh(group.ordinal)
+        )
         self.log: list[str] = []
         self.putter = self.taker = anyio.CancelScope()
 
@@ -161,11 +180,13 @@ class Driver:
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-@given(capacity=st.integers(1, 4), rules=rules)
-@settings(max_examples=80, deadline=None)
-def test_a_buffer_does_what_a_list_would(backend: str, capacity: int, rules: list[Rule]) -> None:
+@given(capacity=st.integers(1, 4), capacity_bytes=st.integers(1, 12), rules=rules)
+@settings(max_examples=120, deadline=None)
+def test_a_buffer_does_what_a_list_would(
+    backend: str, capacity: int, capacity_bytes: int, rules: list[Rule]
+) -> None:
     async def play() -> None:
-        driver, model = Driver(capacity), Model(capacity)
+        driver, model = Driver(capacity, capacity_bytes), Model(capacity, capacity_bytes)
         async with anyio.create_task_group() as tasks:
             for number, (rule, one, other) in enumerate(rules):
                 match rule:
@@ -199,6 +220,7 @@ def test_a_buffer_does_what_a_list_would(backend: str, capacity: int, rules: lis
                 assert conserved(stats)
                 assert stats.buffered == len(model.groups)
                 assert stats.waiting_puts == (model.putting is not None)
+                assert stats.bytes == model.weight
             tasks.cancel_scope.cancel()
 
     anyio.run(play, backend=backend)
@@ -243,6 +265,77 @@ def test_many_producers_lose_and_double_nothing(
 def test_a_buffer_holds_at_least_one_group() -> None:
     with pytest.raises(ValueError, match="capacity is 0"):
         Buffer(0)
+    with pytest.raises(ValueError, match="capacity_bytes is 0"):
+        Buffer(1, capacity_bytes=0)
+
+
+@pytest.mark.anyio
+async def test_groups_are_taken_in_the_order_their_puts_began_whoever_waited() -> None:
+    buffer = Buffer(2)
+    order: list[int] = []
+    async with anyio.create_task_group() as tasks:
+        for ordinal in range(12):
+            tasks.start_soon(buffer.put, group(ordinal, 0))
+            await settle()
+        assert buffer.hop().waiting_in == 10
+        while len(order) < 12:
+            order += [g.ordinal for g in (await buffer.take(1, fresh=since(0))).batch]
+            # Somebody new comes just when there is room, and has to queue all the same.
+            if len(order) == 3:
+                tasks.start_soon(buffer.put, group(12, 0))
+        order += [g.ordinal for g in (await buffer.take(1, fresh=since(0))).batch]
+    assert order == list(range(13))
+
+
+@pytest.mark.anyio
+async def test_a_batch_heavier_than_the_buffer_may_be_still_comes_together() -> None:
+    buffer = Buffer(8, capacity_bytes=10, size=lambda group: 100)
+    async with anyio.create_task_group() as tasks:
+        for ordinal in range(5):
+            tasks.start_soon(buffer.put, group(ordinal, 0))
+        await settle()
+        # Nobody asks yet: one lies there, alone, and the others wait.
+        assert (buffer.hop().depth, buffer.hop().bytes, buffer.hop().waiting_in) == (1, 100, 4)
+        taken = await buffer.take(3, fresh=since(0))
+        assert len(taken.batch) == 3
+        assert (buffer.stats().buffered, buffer.stats().waiting_puts) == (1, 1)
+        assert len((await buffer.take(2, fresh=since(0))).batch) == 2
+    assert buffer.stats().bytes == 0
+
+
+@pytest.mark.anyio
+async def test_a_light_group_goes_on_when_the_heavy_one_before_it_gives_up() -> None:
+    buffer = Buffer(8, capacity_bytes=10, size=lambda group: group.ordinal)
+    await buffer.put(group(6, 0))
+    heavy = anyio.CancelScope()
+
+    async def put_heavy() -> None:
+        with heavy:
+            await buffer.put(group(7, 0))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(put_heavy)
+        await settle()
+        tasks.start_soon(buffer.put, group(2, 0))
+        await settle()
+        assert buffer.stats().waiting_puts == 2
+        heavy.cancel()
+    assert [g.ordinal for g in buffer.drain()] == [6, 2]
+
+
+def test_a_group_weighs_its_tokens_and_its_text() -> None:
+    task = Task(env="e", id="t")
+    said = Trajectory(
+        key=Key(0, 0),
+        task="t",
+        env="e",
+        split="train",
+        end=End.DONE,
+        opening=(Message("user", "12345"),),
+        turns=(Turn(text="123", feedback="12"),),
+        tokens=pack_tokens([1, 2], [0, 1], [0.0, -1.0]),
+    )
+    assert group_bytes(Group(ordinal=0, task=task, trajectories=(said, said))) == 2 * (10 + 18)
 
 
 @pytest.mark.anyio

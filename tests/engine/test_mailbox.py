@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import anyio
@@ -38,6 +39,14 @@ rules: st.SearchStrategy[list[Rule]] = st.lists(
 )
 
 
+LARGEST = 4
+
+
+def size(who: int) -> int:
+    """What a message weighs, where bytes are counted: some nothing, some more than there is room."""
+    return who % (LARGEST + 1)
+
+
 async def settle() -> None:
     for _ in range(8):
         await checkpoint()
@@ -50,8 +59,9 @@ def conserved(stats: MailboxStats) -> bool:
 class Model:
     """A mailbox in slow motion: lists, and what became of each operation."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, capacity_bytes: int = 0) -> None:
         self.capacity = capacity
+        self.capacity_bytes = capacity_bytes
         self.items: list[int] = []
         self.senders: list[int] = []
         self.receivers: list[int] = []
@@ -63,15 +73,25 @@ class Model:
     def put(self, who: int) -> None:
         if self.closed:
             self.came_of[who] = "closed"
-        elif len(self.items) < self.capacity:
+        elif self._fits(who) and not self.senders:
             self._accept(who)
         else:
             self.senders.append(who)
 
+    def _fits(self, who: int) -> bool:
+        if not self.capacity_bytes:
+            return len(self.items) < self.capacity
+        weight = sum(map(size, self.items)) + size(who)
+        return not self.items or (len(self.items) < self.capacity and weight <= self.capacity_bytes)
+
+    def _admit(self) -> None:
+        while self.senders and self._fits(self.senders[0]):
+            self._accept(self.senders.pop(0))
+
     def put_nowait(self, who: int) -> str:
         if self.closed:
             return "closed"
-        if len(self.items) == self.capacity:
+        if self.senders or not self._fits(who):
             return "full"
         self._accept(who)
         return "sent"
@@ -85,8 +105,7 @@ class Model:
 
     def _take(self) -> int:
         item = self.items.pop(0)
-        if self.senders:
-            self._accept(self.senders.pop(0))
+        self._admit()
         return item
 
     def get(self, who: int) -> None:
@@ -109,6 +128,7 @@ class Model:
             if who in queue:
                 queue.remove(who)
         self.came_of[who] = "cancelled"
+        self._admit()
         return who
 
     def close(self) -> None:
@@ -127,8 +147,10 @@ class Model:
 class Driver:
     """The real mailbox, each waiting operation in a task of its own."""
 
-    def __init__(self, capacity: int) -> None:
-        self.box: Mailbox[int] = Mailbox(capacity)
+    def __init__(self, capacity: int, capacity_bytes: int = 0) -> None:
+        self.box: Mailbox[int] = Mailbox(
+            capacity, capacity_bytes=capacity_bytes, size=size if capacity_bytes else None
+        )
         self.came_of: dict[int, str] = {}
         self.scopes: dict[int, anyio.CancelScope] = {}
 
@@ -165,11 +187,13 @@ class Driver:
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-@given(capacity=st.integers(1, 3), rules=rules)
-@settings(max_examples=60, deadline=None)
-def test_a_mailbox_does_what_a_list_would(backend: str, capacity: int, rules: list[Rule]) -> None:
+@given(capacity=st.integers(1, 3), capacity_bytes=st.integers(0, 5), rules=rules)
+@settings(max_examples=80, deadline=None)
+def test_a_mailbox_does_what_a_list_would(
+    backend: str, capacity: int, capacity_bytes: int, rules: list[Rule]
+) -> None:
     async def play() -> None:
-        driver, model = Driver(capacity), Model(capacity)
+        driver, model = Driver(capacity, capacity_bytes), Model(capacity, capacity_bytes)
         async with anyio.create_task_group() as tasks:
             for number, (rule, which) in enumerate(rules):
                 match rule:
@@ -197,6 +221,7 @@ def test_a_mailbox_does_what_a_list_would(backend: str, capacity: int, rules: li
                 stats = driver.box.stats()
                 assert conserved(stats)
                 assert len(driver.box) == len(model.items) == stats.buffered
+                assert stats.bytes == (sum(map(size, model.items)) if capacity_bytes else 0)
                 assert (stats.sent, stats.dead) == (model.sent, model.dead)
                 assert stats.waiting_senders == len(model.senders)
                 assert stats.waiting_receivers == len(model.receivers)
@@ -206,15 +231,15 @@ def test_a_mailbox_does_what_a_list_would(backend: str, capacity: int, rules: li
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-@given(capacity=st.integers(1, 3), rules=rules)
-@settings(max_examples=60, deadline=None)
+@given(capacity=st.integers(1, 3), capacity_bytes=st.integers(0, 5), rules=rules)
+@settings(max_examples=80, deadline=None)
 def test_racing_operations_lose_and_double_nothing(
-    backend: str, capacity: int, rules: list[Rule]
+    backend: str, capacity: int, capacity_bytes: int, rules: list[Rule]
 ) -> None:
     """No settling in between: cancellations, puts and gets meet in the same instant."""
 
     async def play() -> None:
-        driver = Driver(capacity)
+        driver = Driver(capacity, capacity_bytes)
         drawn: list[int] = []
         async with anyio.create_task_group() as tasks:
             for number, (rule, which) in enumerate(rules):
@@ -235,7 +260,9 @@ def test_racing_operations_lose_and_double_nothing(
                         await checkpoint()
                 if which % 3 == 0:
                     await checkpoint()
-                assert conserved(driver.box.stats())
+                stats = driver.box.stats()
+                assert conserved(stats)
+                assert stats.bytes <= max(capacity_bytes, LARGEST)
             await settle()
             driver.box.close()
         # A put that was cancelled was not sent; one that returned was, once.
@@ -254,6 +281,35 @@ def test_racing_operations_lose_and_double_nothing(
 def test_a_mailbox_holds_at_least_one_message() -> None:
     with pytest.raises(ValueError, match="letters: capacity is 0"):
         Mailbox[int](0, "letters")
+
+
+@pytest.mark.parametrize(("most", "how"), [(10, None), (0, len), (-1, len)])
+def test_bytes_are_bounded_where_they_are_counted(
+    most: int, how: Callable[[str], int] | None
+) -> None:
+    with pytest.raises(ValueError, match=f"letters: capacity_bytes is {most}"):
+        Mailbox[str](1, "letters", capacity_bytes=most, size=how)
+
+
+@pytest.mark.anyio
+async def test_a_large_message_passes_alone_and_small_ones_do_not_overtake_it() -> None:
+    box: Mailbox[str] = Mailbox(8, "letters", capacity_bytes=10, size=len)
+    got: list[str] = []
+    async with anyio.create_task_group() as tasks:
+        await box.put("small")
+        tasks.start_soon(box.put, "larger than the mailbox")
+        await settle()
+        assert not box.put_nowait("tiny")
+        hop = box.hop()
+        assert (hop.depth, hop.bytes, hop.capacity_bytes, hop.waiting_in) == (1, 5, 10, 1)
+        tasks.start_soon(box.put, "tiny")
+        await settle()
+        for _ in range(3):
+            got.append(await box.get())
+            assert len(box) <= 1
+            await settle()
+    assert got == ["small", "larger than the mailbox", "tiny"]
+    assert (box.hop("post").name, box.hop().bytes) == ("post", 0)
 
 
 @pytest.mark.anyio

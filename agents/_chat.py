@@ -8,25 +8,27 @@ whole string, because a control token splits the text around it anyway.
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ..engine import Message, UsageError
 from ._tools import SCHEMA
+from .models._byte_level import Encoder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-_REMEMBERED = 4096
-"""Rendered messages kept, and how long one may be to be kept: some tens of MiB at most."""
-_REMEMBERED_CHARACTERS = 2000
+_REMEMBERED = 512
+"""Opening messages kept, and how long one may be to be kept: some 8 MiB at most."""
+_REMEMBERED_CHARACTERS = 8000
 
-_TOOL_NOTE = """# Tools
+_TOOL_NOTE = f"""# Tools
 
 One function is yours to call. Its signature, as JSON:
 <tools>
-{schema}
+{json.dumps(SCHEMA)}
 </tools>
 
 To call it, write its name and arguments as JSON between these tags:
@@ -46,20 +48,20 @@ class ChatML:
         self._tokenizer = tokenizer
         # From here on special tokens in a text are text.
         tokenizer.encode_special_tokens = True
+        self._plain = Encoder(tokenizer)
         self._start = self._control("<|im_start|>")
         self.stop: int = self._control("<|im_end|>")
         self._newline = self._plain("\n")
         self._prompt = [self._start, *self._plain("assistant\n")]
-        self._remembered = lru_cache(maxsize=_REMEMBERED)(self._render)
+        self._remembered = lru_cache(maxsize=_REMEMBERED)(self._opening)
 
     def open(self, messages: Iterable[Message]) -> list[int]:
         """The opening messages and the prompt for the first generation."""
         ids: list[int] = []
         for message in messages:
-            if message.role == "system":
-                note = _TOOL_NOTE.format(schema=json.dumps(SCHEMA))
-                message = Message("system", f"{message.content}\n\n{note}")
-            ids.extend(self._message(message))
+            # The samples of a group share their opening, and all tasks their instructions.
+            short = len(message.content) <= _REMEMBERED_CHARACTERS
+            ids.extend((self._remembered if short else self._opening)(message))
         return ids + self._prompt
 
     def observe(self, messages: Iterable[Message], *, last: int) -> list[int]:
@@ -69,7 +71,7 @@ class ChatML:
         """
         ids = list(self._newline) if last == self.stop else [self.stop, *self._newline]
         for message in messages:
-            ids.extend(self._message(message))
+            ids += self._render(message)
         return ids + self._prompt
 
     def wrote(self, text: str) -> list[int]:
@@ -80,22 +82,16 @@ class ChatML:
         """Tokens as a person would see them, control tokens included."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
 
-    def _message(self, message: Message) -> Sequence[int]:
-        # The samples of a group share their opening and users repeat themselves: tokenising what
-        # was tokenised before was a third of a turn's cost.
-        if len(message.content) <= _REMEMBERED_CHARACTERS:
-            return self._remembered(message)
-        return self._render(message)
+    def _opening(self, message: Message) -> array[int]:
+        if message.role == "system":
+            message = Message("system", f"{message.content}\n\n{_TOOL_NOTE}")
+        return array("i", self._render(message))
 
-    def _render(self, message: Message) -> tuple[int, ...]:
+    def _render(self, message: Message) -> list[int]:
         role, content = message.role, message.content
         if role == "tool":
             role, content = "user", f"<tool_response>\n{content}\n</tool_response>"
-        return (self._start, *self._plain(f"{role}\n{content}"), self.stop, *self._newline)
-
-    def _plain(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
-        return ids
+        return [self._start, *self._plain(f"{role}\n{content}"), self.stop, *self._newline]
 
     def _control(self, token: str) -> int:
         found = self._tokenizer.token_to_id(token)

@@ -119,7 +119,7 @@ class _WatchedAgent:
             self._watch.turn_ended(observation)
 
 
-class _Observers:
+class _Observers(Observer):
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = tuple(observers)
 

@@ -83,8 +83,9 @@ def test_public_names_are_these(package: str) -> None:
 
 
 FRONT = """
-DuologueError End Env Fate Gym Seed Step Task Trajectories Trajectory Turn UsageError
-group_advantages open_reader open_rollouts relaxed_collector trajectory_score turn_credits
+Board DuologueError End Env Fate Gym Observer Seed SharedAgent Step Task Trajectories Trajectory
+Turn UsageError Watch group_advantages open_agent open_reader open_rollouts relaxed_collector
+trajectory_score turn_credits
 """
 
 PUBLIC = {

@@ -10,16 +10,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .embed import SharedAgent as SharedAgent
     from .embed import Trajectories as Trajectories
+    from .embed import open_agent as open_agent
     from .embed import open_rollouts as open_rollouts
+    from .engine import Board as Board
     from .engine import DuologueError as DuologueError
     from .engine import End as End
     from .engine import Fate as Fate
+    from .engine import Observer as Observer
     from .engine import Seed as Seed
     from .engine import Task as Task
     from .engine import Trajectory as Trajectory
     from .engine import Turn as Turn
     from .engine import UsageError as UsageError
+    from .engine import Watch as Watch
     from .engine import open_reader as open_reader
     from .engine import relaxed_collector as relaxed_collector
     from .envs import Env as Env
@@ -31,16 +36,19 @@ if TYPE_CHECKING:
 
 # Looked up on use, so that `import duologue.engine` pays for the engine only.
 _HOMES = {
-    "embed": ("Trajectories", "open_rollouts"),
+    "embed": ("SharedAgent", "Trajectories", "open_agent", "open_rollouts"),
     "engine": (
+        "Board",
         "DuologueError",
         "End",
         "Fate",
+        "Observer",
         "Seed",
         "Task",
         "Trajectory",
         "Turn",
         "UsageError",
+        "Watch",
         "open_reader",
         "relaxed_collector",
     ),

@@ -134,17 +134,21 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def load_config(
-    path: Path | None, named: Mapping[str, Any] | None = None, overrides: Iterable[str] = ()
+    path: Path | None,
+    named: Mapping[str, Any] | None = None,
+    overrides: Iterable[str] = (),
+    *,
+    source: str = "the command line",
 ) -> Config:
     """Settings from a TOML file; on top of it `named` values by key path, then `key.path=value`
     texts; the defaults below.
 
-    Raises `UsageError` naming the file, the key or the value that is wrong.
+    Raises `UsageError` naming the file (without one, `source`), the key or the value that is wrong.
     """
     tree = {} if path is None else read_toml(path)
     for key, value in (named or {}).items():
         _put(tree, key, str(value) if isinstance(value, Path) else value)
-    return resolve(override_tree(tree, overrides), str(path or "the command line"))
+    return resolve(override_tree(tree, overrides), str(path or source))
 
 
 def override_tree(tree: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:

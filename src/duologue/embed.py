@@ -11,86 +11,242 @@ no signal handler and no global state. The lower level (actors, dialogues, group
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from copy import deepcopy
+from itertools import count as naturals
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from .config import Config, EnvConfig, ModelConfig
+import anyio
+
+from .agents.models import Model
+from .config import Config, load_config
 from .engine import (
-    RolloutConfig,
+    Agent,
+    Board,
+    Group,
+    Observer,
     Rollouts,
     RolloutStats,
     Seed,
+    Snapshot,
     Task,
     Trajectory,
-    open_store,
+    UsageError,
+    join_observers,
 )
 from .engine import open_rollouts as open_groups
-from .envs import Gym, MakeAgent, find, make_dialogues
-from .seats import open_agent
+from .envs import Gym, MakeAgent, make_dialogues
+from .given import MakeEnv, Row, Speaker, name_of, to_agent, to_gym, to_tasks
+from .jobs._tasks import generate
+from .rundir import open_run
+from .seats import open_agent as open_named_agent
+
+Settings = Mapping[str, Any] | str | Path
+"""Settings by key path, as in `{"model.temperature": 0.7}`, or a TOML file of them."""
 
 
 class Trajectories:
-    """A stream of finished trajectories, group by group; `stats` counts along."""
+    """A stream of finished trajectories; `stats` counts along.
 
-    def __init__(self, rollouts: Rollouts) -> None:
+    Group by group (the samples of one task), in the order in which groups close. Sort by `key` for
+    an order that is the same every time.
+
+    Several tasks may take from it; each trajectory goes to one of them. A taker that is cancelled
+    has taken nothing.
+    """
+
+    def __init__(self, rollouts: Rollouts, board: Board) -> None:
         self._rollouts = rollouts
+        self._ready: deque[Trajectory] = deque()
+        self._board = board
 
     @property
     def stats(self) -> RolloutStats:
+        """The counts so far, read after the block too."""
         return self._rollouts.stats
 
-    async def __aiter__(self) -> AsyncIterator[Trajectory]:
-        async for group in self._rollouts:
-            for trajectory in group.trajectories:
-                yield trajectory
+    @property
+    def groups(self) -> AsyncIterator[Group]:
+        """The same stream as whole groups: all samples of one task, failures included."""
+        return aiter(self._rollouts)
+
+    def snapshot(self) -> Snapshot:
+        """What the dialogues and admission are doing now; `snapshot().why` says what holds them
+        up. To be called on the loop, inside the block."""
+        return self._board.snapshot()
+
+    def __aiter__(self) -> AsyncIterator[Trajectory]:
+        return self
+
+    async def __anext__(self) -> Trajectory:
+        # A plain iterator: an async generator that is left early would wait to be collected.
+        while not self._ready:
+            try:
+                group = await self._rollouts.receive()
+            except anyio.EndOfStream:
+                raise StopAsyncIteration from None
+            self._ready.extend(group.trajectories)
+        return self._ready.popleft()
+
+
+class SharedAgent:
+    """An agent that is open, for any number of `open_rollouts` at once. It seats agents."""
+
+    def __init__(self, seat: MakeAgent) -> None:
+        self._seat = seat
+        self._names: set[str] = set()
+
+    def __call__(self, task: Task, session: str, seed: Seed) -> Agent:
+        return self._seat(task, session, seed)
+
+    @contextmanager
+    def _sharing(self) -> Generator[str]:
+        # A model knows dialogues by their sessions' names, and two blocks count from 0 alike.
+        name = next(
+            name
+            for number in naturals(1)
+            if (name := "rollout" if number == 1 else f"rollout-{number}") not in self._names
+        )
+        self._names.add(name)
+        try:
+            yield name
+        finally:
+            self._names.remove(name)
+
+
+@asynccontextmanager
+async def open_agent(
+    agent: str | Model | Speaker | MakeAgent,
+    env: str | Gym | MakeEnv,
+    *,
+    settings: Settings | None = None,
+    seed: int | None = None,
+) -> AsyncGenerator[SharedAgent]:
+    """An agent that several `open_rollouts` share, at the same time or one after another.
+
+    Everything is as for `open_rollouts`. What it takes to answer (weights in memory, a vLLM
+    server, connections) is there once, and gone after the block. Raises `UsageError`.
+    """
+    gym = to_gym(env)
+    async with _open(agent, gym, _config(settings, gym, agent, {"seed": seed})) as shared:
+        yield shared
 
 
 @asynccontextmanager
 async def open_rollouts(
-    env: str | Gym,
-    agent: str | MakeAgent,
+    env: str | Gym | MakeEnv,
+    agent: str | Model | Speaker | MakeAgent,
     *,
-    tasks: Iterable[Task] | None = None,
+    tasks: Iterable[Row] | str | Path | None = None,
     count: int | None = None,
     split: str = "train",
-    samples: int = 1,
-    live: int = 1024,
-    deadline_s: float = 600.0,
+    samples: int | None = None,
+    live: int | None = None,
+    deadline_s: float | None = None,
     max_turns: int | None = None,
     options: Mapping[str, Any] | None = None,
-    seed: int = 0,
-    store: str | Path | None = None,
+    seed: int | None = None,
+    settings: Settings | None = None,
+    run: str | Path | None = None,
+    observer: Observer | Sequence[Observer] | None = None,
+    board: Board | None = None,
 ) -> AsyncGenerator[Trajectories]:
     """Run dialogues for as long as the block lasts.
 
-    env:   an environment's name or the environment; agent: `scripted:NAME`, `local:PATH`, or
-           what `duologue.envs.scripted_agent` and its like return.
-    tasks: what to try; None generates tasks of `split` without end. `count` takes the first ones.
-    store: a file to keep every trajectory in; with one, a trajectory is durable before it is seen.
+    env:      an environment's name; the `Gym` itself; or a class or function that makes the rules
+              of one task, `make(task, seed)`, which then needs `tasks`.
+    agent:    a name (`scripted:NAME`, `local:PATH`, `vllm:PATH|URL`, `openai:NAME`); a model
+              that reads messages (`open`, `close`, `generate`); a function of the messages so far
+              that returns text or an `Action`, async or not; what `open_agent` gave; or a function
+              that seats an agent of one dialogue, `seat(task, session, seed)`.
+    tasks:    rows: `Task`s, or mappings that become their `data`; a file in the environment's
+              official layout; None generates tasks of `split` without end.
+              `count` takes the first ones.
+    samples:  dialogues a task (1). live: dialogues alive at once (1024). deadline_s: seconds an
+              attempt may take (600). max_turns, options: the environment's own if not given.
+    seed:     0; equal seeds give equal dialogues, whatever else the loop does.
+    settings: everything else that a run can be told, as on the command line:
+              `{"model.temperature": 0.7, "rollout.attempts": 1}`. Arguments above win.
+    run:      a new directory to keep every trajectory in, as the command line does; with one, a
+              trajectory is durable before it is seen.
+    observer: is told of every dialogue and its turns; several nest, the first outermost.
+    board:    shows what this and other blocks of one program do, if they share it.
 
-    Stopping to take stops admission; leaving the block cancels what is alive. Raises `UsageError`
-    for names that are not there, `StoreError` when the store cannot be written.
+    Stopping to take stops admission; leaving the block cancels what is alive (with `run`, it is
+    stored as cancelled). A failed party ends its dialogue, as data; a bug of the program's own
+    raises out of the block as itself. Raises `UsageError` for what cannot be, before the first
+    dialogue; `StoreError` when `run` cannot be written.
     """
-    gym = find(env) if isinstance(env, str) else env
-    root = Seed(seed)
-    wanted = gym.tasks(split, root.at("tasks", split)) if tasks is None else tasks
+    gym = to_gym(env)
+    given = {
+        "seed": seed,
+        "rollout.samples": samples,
+        "rollout.live": live,
+        "rollout.deadline_s": deadline_s,
+        "env.max_turns": max_turns,
+        "env.options": None if options is None else dict(options),
+    }
+    config = _config(settings, gym, agent, given)
+    if count is not None and count < 0:
+        raise UsageError(f"count is {count}; it must not be negative")
+    root = Seed(config.seed)
+    wanted = generate(gym, split, root) if tasks is None else to_tasks(tasks, gym, split)
+    board = board or Board()
     async with AsyncExitStack() as stack:
-        if isinstance(agent, str):
-            settings = Config(
-                seed=seed, env=EnvConfig(name=gym.name), model=ModelConfig(spec=agent)
-            )
-            agent = await stack.enter_async_context(open_agent(agent, gym, settings))
-        kept = None if store is None else await stack.enter_async_context(open_store(Path(store)))
+        shared = await stack.enter_async_context(_open(agent, gym, config))
+        make = make_dialogues(
+            gym,
+            shared,
+            phase=stack.enter_context(shared._sharing()),
+            max_turns=config.env.max_turns or None,
+            options=config.env.options,
+        )
+        kept = None
+        if run is not None:
+            kept = (await stack.enter_async_context(open_run(Path(run), "rollout", config))).store
         rollouts = await stack.enter_async_context(
             open_groups(
                 islice(wanted, count),
-                make_dialogues(gym, agent, max_turns=max_turns, options=options),
+                make,
                 seed=root,
-                config=RolloutConfig(samples=samples, live=live, deadline_s=deadline_s),
+                config=config.rollout,
                 store=kept,
+                observer=_joined(observer),
+                board=board,
             )
         )
-        yield Trajectories(rollouts)
+        yield Trajectories(rollouts, board)
+
+
+def _config(settings: Settings | None, gym: Gym, agent: object, given: Mapping[str, Any]) -> Config:
+    """The settings, and on top of them what was given by name."""
+    named = {key: value for key, value in given.items() if value is not None}
+    spec = agent if isinstance(agent, str) else f"python:{name_of(agent)}"
+    named |= {"env.name": gym.name, "model.spec": spec}
+    if isinstance(settings, Mapping):
+        return load_config(None, deepcopy(dict(settings)) | named, source="settings")
+    path = None if settings is None else Path(settings)
+    return load_config(path, named, source="open_rollouts")
+
+
+@asynccontextmanager
+async def _open(
+    agent: str | Model | Speaker | MakeAgent, gym: Gym, config: Config
+) -> AsyncGenerator[SharedAgent]:
+    if isinstance(agent, SharedAgent):
+        yield agent
+    elif isinstance(agent, str):
+        async with open_named_agent(agent, gym, config) as seat:
+            yield SharedAgent(seat)
+    else:
+        yield SharedAgent(to_agent(agent, config.model.sampling()))
+
+
+def _joined(observer: Observer | Sequence[Observer] | None) -> Observer | None:
+    if observer is None or isinstance(observer, Observer):
+        return observer
+    return join_observers(observer)

@@ -17,7 +17,7 @@ class TextAgent:
     def __init__(self, model: Model, *, session: str, seed: Seed, sampling: Sampling) -> None:
         self._model = model
         self._session = session
-        self._seed = seed
+        self._seed = seed / "turn"
         self._sampling = sampling
         self._messages: list[Message] = []
         self._turn = 0
@@ -27,7 +27,7 @@ class TextAgent:
         self._messages.extend(observation.messages)
         request = Request(
             session=self._session,
-            seed=(self._seed / "turn" / self._turn).integer(),
+            seed=(self._seed / self._turn).integer(),
             messages=self._messages,
             sampling=self._sampling,
         )
@@ -63,7 +63,7 @@ class TokenAgent:
         self._model = model
         self._chat = chat
         self._session = session
-        self._seed = seed
+        self._seed = seed / "turn"
         self._sampling = replace(sampling, stop=(chat.stop, *sampling.stop))
         self._context = context
         self._transcript = Transcript()
@@ -80,11 +80,14 @@ class TokenAgent:
         room = self._context - len(transcript)
         if room <= 0:
             return Reply(end=End.CONTEXT_FULL)
+        sampling = self._sampling
+        if room < sampling.max_tokens:
+            sampling = replace(sampling, max_tokens=room)
         request = Request(
             session=self._session,
-            seed=(self._seed / "turn" / self._turn).integer(),
+            seed=(self._seed / self._turn).integer(),
             tokens=transcript.ids,
-            sampling=replace(self._sampling, max_tokens=min(room, self._sampling.max_tokens)),
+            sampling=sampling,
         )
         self._turn += 1
         generation = await _generate(self._model, request)

@@ -8,18 +8,19 @@ call of another tool or with arguments that are no object is dropped.
 from __future__ import annotations
 
 import json
-import re
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, cast
 
 import msgspec
-from msgspec import Struct
 
 from ..engine import Action
 
 TOOL = "interact_with_env"
 CHOICES = ("action", "answer", "search", "finish")
 
-_CALL = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
+_OPEN, _CLOSE = "<tool_call>", "</tool_call>"
+
+_to_json = json.JSONEncoder(ensure_ascii=False).encode
 
 SCHEMA: dict[str, Any] = {
     "type": "function",
@@ -45,38 +46,22 @@ SCHEMA: dict[str, Any] = {
 
 def write_call(action: Action) -> str:
     """The text of a call, spaced as `json.dumps` does: what models of this family are shown."""
-    choice = json.dumps(action.choice, ensure_ascii=False)
-    content = json.dumps(action.content, ensure_ascii=False)
+    choice = _to_json(action.choice)
     # A closing tag in what is said would end the call in its middle.
-    content = content.replace("</tool_call>", "\\u003c/tool_call>")
+    content = _to_json(action.content).replace(_CLOSE, "\\u003c/tool_call>")
     return (
         f'<tool_call>\n{{"name": "{TOOL}", "arguments": '
         f'{{"choice": {choice}, "content": {content}}}}}\n</tool_call>'
     )
 
 
-class _Arguments(Struct):
-    choice: str
-    content: Any = None
-
-
-class _Call(Struct):
-    name: str
-    arguments: _Arguments | None = None
-    parameters: _Arguments | None = None
-
-
 def read_calls(text: str) -> tuple[Action, ...]:
     """The actions a reply asks for; empty when there is no valid call. Never raises."""
-    if "<tool_call>" not in text:
-        return ()
     actions: list[Action] = []
-    for block in _CALL.findall(text):
+    for block in _blocks(text):
         try:
-            # In two steps: text that is no JSON voids the reply, JSON that is no call of ours is
-            # only dropped.
-            call = msgspec.convert(msgspec.json.decode(block), _Call)
-        except msgspec.ValidationError:
+            call = msgspec.json.decode(block)
+        except msgspec.ValidationError:  # a number that no float holds
             continue
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
             return ()
@@ -86,14 +71,40 @@ def read_calls(text: str) -> tuple[Action, ...]:
     return tuple(actions)
 
 
-def _action(call: _Call) -> Action | None:
-    arguments = call.arguments or call.parameters
-    if call.name != TOOL or arguments is None:
+def _blocks(text: str) -> Iterator[str]:
+    """What stands between the tags. Linear in the text: a reply may be all opening tags."""
+    start = text.find(_OPEN)
+    while start >= 0:
+        start += len(_OPEN)
+        end = text.find(_CLOSE, start)
+        if end < 0:
+            return
+        yield text[start:end].strip()
+        start = text.find(_OPEN, end + len(_CLOSE))
+
+
+def _action(call: object) -> Action | None:
+    """The action that decoded JSON spells. By hand: converting it by a schema takes longer than
+    decoding it, and this runs every turn."""
+    if not isinstance(call, dict):
         return None
-    choice = arguments.choice.strip().lower()
-    if choice not in CHOICES or (arguments.content is None and choice != "finish"):
+    fields = cast("dict[str, Any]", call)
+    arguments, other = fields.get("arguments"), fields.get("parameters")
+    if arguments is None:
+        arguments, other = other, None
+    if fields.get("name") != TOOL or not _are_arguments(arguments):
         return None
-    return Action(choice, _text(arguments.content, choice))
+    if other is not None and not _are_arguments(other):
+        return None
+    choice = arguments["choice"].strip().lower()
+    content = arguments.get("content")
+    if choice not in CHOICES or (content is None and choice != "finish"):
+        return None
+    return Action(choice, _text(content, choice))
+
+
+def _are_arguments(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("choice"), str)
 
 
 def whole_text(text: str) -> str:
@@ -108,7 +119,8 @@ def _text(content: Any, choice: str) -> str:
     a prefix that repeats the choice, as in "[action] hello", goes."""
     if content is None:
         return ""
-    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
-    text = whole_text(text)
+    text = whole_text(content if isinstance(content, str) else _to_json(content))
+    if not text.startswith("["):
+        return text
     prefix = f"[{choice}]"
     return text[len(prefix) :].lstrip() if text.startswith(prefix) else text

@@ -20,7 +20,7 @@ class Seed:
         self._digest = _digest(b"duologue", root)
 
     def __truediv__(self, part: str | int) -> Seed:
-        child = object.__new__(Seed)
+        child = _blank(Seed)
         child._digest = _digest(self._digest, part)
         return child
 
@@ -52,5 +52,12 @@ class Seed:
 def _digest(parent: bytes, part: str | int) -> bytes:
     # The type byte keeps 1 and "1" apart; the parent has a fixed length (or is the root's
     # constant), so no two paths run into each other.
-    kind, text = (b"i", str(part)) if isinstance(part, int) else (b"s", part)
-    return blake2b(parent + kind + text.encode(), digest_size=16).digest()
+    named = b"i%d" % part if isinstance(part, int) else b"s" + part.encode()
+    state = _empty()
+    state.update(parent + named)
+    return state.digest()
+
+
+# A copy of a state that was set up once is cheaper than setting one up: a turn draws a seed.
+_empty = blake2b(digest_size=16).copy
+_blank = object.__new__

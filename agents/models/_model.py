@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+
+from msgspec import Struct, field
 
 from ...engine import Message, Span
 
@@ -20,8 +22,10 @@ class Sampling:
     stop: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+_USUAL = Sampling()
+
+
+class Request(Struct, frozen=True, kw_only=True):
     """One call to a model.
 
     session:  the dialogue's name; the same for all its calls (prefix-cache affinity).
@@ -35,12 +39,11 @@ class Request:
     seed: int = 0
     messages: Sequence[Message] = ()
     tokens: Sequence[int] = ()
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: Sampling = _USUAL
     schema: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Generation:
+class Generation(Struct, frozen=True, kw_only=True):
     """What a model answered. Models that read text leave the token fields empty.
 
     ids, logps: the sampled tokens and their log-probabilities under the distribution they were

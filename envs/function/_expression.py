@@ -64,7 +64,7 @@ class _Parser:
         if len(text) > MAX_CHARS:
             raise ExpressionError(f"an expression has at most {MAX_CHARS} characters")
         self._text = text
-        self._tokens = _tokens(text)
+        self._tokens = [*_tokens(text), ""]  # the empty one is the end
         self._at = 0
         self._nodes = 0
         self._depth = 0
@@ -135,10 +135,10 @@ class _Parser:
         return value
 
     def _peek(self) -> str:
-        return self._tokens[self._at] if self._at < len(self._tokens) else ""
+        return self._tokens[self._at]
 
     def _next(self) -> str:
-        token = self._peek()
+        token = self._tokens[self._at]
         self._at += 1
         return token
 

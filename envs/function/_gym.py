@@ -128,8 +128,10 @@ class Function:
 
     def _near(self, numbers: Sequence[float]) -> bool:
         # Sorted against sorted: if any order lies within reach of the test case, this one does.
-        pairs = zip(sorted(numbers), self._sorted_case, strict=True)
-        return all(abs(number - case) < REACH for number, case in pairs)
+        for number, case in zip(sorted(numbers), self._sorted_case, strict=True):
+            if abs(number - case) >= REACH:
+                return False
+        return True
 
     def _answer(self, content: str) -> Step:
         number = parse_answer(content)

@@ -11,6 +11,7 @@ import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace as asking
 
 from duologue.agents.models import Generation, Request, Sampling
 from duologue.agents.models._cassette import (
@@ -64,7 +65,7 @@ class Fake:
 
 
 def of(session: str, seed: int = 1) -> Request:
-    return replace(REQUEST, session=session, seed=seed)
+    return asking(REQUEST, session=session, seed=seed)
 
 
 async def record(path: Path, model: Fake, *requests: Request) -> None:
@@ -123,7 +124,7 @@ async def test_what_is_recorded_is_what_was_asked_not_what_became_of_it(tmp_path
             messages.append(Message("assistant", "meanwhile"))
             return await super().generate(request)
 
-    await record(tmp_path / "tape", Appends(), replace(REQUEST, messages=messages))
+    await record(tmp_path / "tape", Appends(), asking(REQUEST, messages=messages))
     assert await replay(tmp_path / "tape", REQUEST) == [Generation(text="to 1")]
 
 
@@ -203,28 +204,28 @@ def test_everything_that_is_asked_decides_the_answer() -> None:
         session="s", seed=1, messages=[Message("user", "x")], tokens=[1, 2], sampling=sampling
     )
     others = [
-        replace(first, session="t"),
-        replace(first, seed=2),
-        replace(first, messages=[Message("tool", "x")]),
-        replace(first, messages=[Message("user", "y")]),
-        replace(first, messages=[Message("user", "x"), Message("user", "")]),
-        replace(first, messages=[]),
-        replace(first, tokens=[1]),
-        replace(first, tokens=[2, 1]),
-        replace(first, sampling=replace(sampling, temperature=0.5)),
-        replace(first, sampling=replace(sampling, max_tokens=6)),
-        replace(first, sampling=replace(sampling, stop=())),
-        replace(first, schema={"type": "object"}),
+        asking(first, session="t"),
+        asking(first, seed=2),
+        asking(first, messages=[Message("tool", "x")]),
+        asking(first, messages=[Message("user", "y")]),
+        asking(first, messages=[Message("user", "x"), Message("user", "")]),
+        asking(first, messages=[]),
+        asking(first, tokens=[1]),
+        asking(first, tokens=[2, 1]),
+        asking(first, sampling=replace(sampling, temperature=0.5)),
+        asking(first, sampling=replace(sampling, max_tokens=6)),
+        asking(first, sampling=replace(sampling, stop=())),
+        asking(first, schema={"type": "object"}),
     ]
     keys = {request_key(one, 0) for one in [first, *others]} | {
         request_key(first, 1),
         request_key(first, None),
     }
     assert len(keys) == len(others) + 3
-    same = replace(first, tokens=array("i", [1, 2]), messages=(Message("user", "x"),))
+    same = asking(first, tokens=array("i", [1, 2]), messages=(Message("user", "x"),))
     assert request_key(same, 0) == request_key(first, 0)
     one, two = {"a": 1, "b": 2}, {"b": 2, "a": 1}
-    assert request_key(replace(first, schema=one), 0) == request_key(replace(first, schema=two), 0)
+    assert request_key(asking(first, schema=one), 0) == request_key(asking(first, schema=two), 0)
 
 
 # ---------------------------------------------------------------- files

@@ -66,6 +66,11 @@ class Slot:
         self.turns = ()
         self.pulse.beats += 1
 
+    def end(self) -> None:
+        """The dialogue has ended; now it waits to be kept."""
+        self.pulse.beats += 1
+        self.wait(Wait.STORE)
+
 
 class Counts(Protocol):
     """The totals of one `open_rollouts`."""

@@ -8,20 +8,28 @@ size changes; a count of what is outstanding cannot drift.
 from __future__ import annotations
 
 from collections import deque
+from math import gcd
 
 from ._park import OneShot, checkpoint
 from ._snapshot import Hop
 
 
 class Credits:
-    """A counting semaphore that hands out in order of arrival and checks what comes back."""
+    """A counting semaphore that hands out in order of arrival and checks what comes back.
 
-    __slots__ = ("_free", "_waiting", "limit", "name")
+    batch: how many whoever gives back collects first: up to `batch - 1` are out with nothing
+           running for them. `open_rollouts` refuses waves that would then wait for ever.
+    """
 
-    def __init__(self, limit: int, name: str = "credits") -> None:
+    __slots__ = ("_free", "_waiting", "batch", "limit", "name")
+
+    def __init__(self, limit: int, name: str = "credits", *, batch: int = 1) -> None:
         if limit < 1:
             raise ValueError(f"{name}: the limit is {limit}; at least 1 must be allowed out")
+        if not 1 <= batch <= limit:
+            raise ValueError(f"{name}: batches of {batch} never come together of {limit} credits")
         self.limit: int = limit
+        self.batch: int = batch
         self.name: str = name
         self._free = limit
         self._waiting: deque[OneShot[None]] = deque()
@@ -39,6 +47,15 @@ class Credits:
         return Hop(
             name=name, depth=self.outstanding, capacity=self.limit, waiting_in=len(self._waiting)
         )
+
+    def bears_waves(self, wave: int) -> bool:
+        """Whether somebody who takes `wave` at once, and gives none back before all of them have
+        ended, can always go on.
+
+        What lies in an unfinished batch is a multiple of what waves and batches have in common, so
+        at most `batch - gcd`; what is left must do for a wave.
+        """
+        return wave <= self.limit - self.batch + gcd(wave, self.batch)
 
     async def acquire(self) -> None:
         """Take one, waiting for it in turn. Cancelled while waiting, it takes none."""

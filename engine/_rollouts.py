@@ -160,10 +160,11 @@ async def open_rollouts(
     Leaving the block early cancels what is alive; each such dialogue is recorded as `cancelled`.
     """
     config = config or RolloutConfig()
-    if credits is not None and config.wave > credits.limit:
+    if credits is not None and config.wave and not credits.bears_waves(config.wave):
         raise UsageError(
             f"a wave of {config.wave} groups needs {config.wave} credits, but there are "
-            f"{credits.limit}; make the wave smaller, or allow more groups to be outstanding"
+            f"{credits.limit}, and batches of {credits.batch} hold some back while they collect; "
+            "make the wave smaller, or allow more groups to be outstanding"
         )
     send, receive = anyio.create_memory_object_stream[Group](0)
     numbered = chain(
@@ -366,7 +367,7 @@ class _Run:
                 await self._keep(stopped, anyio.current_time() - started, watch)
             raise
         trajectory = _record(group.task, key, outcome, discarded)
-        slot.wait(Wait.STORE)
+        slot.end()
         await self._keep(trajectory, anyio.current_time() - started, watch)
         closed = group.add(trajectory)
         if closed is not None:

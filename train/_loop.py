@@ -136,7 +136,11 @@ async def open_training(
     learner (`LearnerDied`), the store or the engine are raised from the block. Raises `UsageError`
     for rollouts that could never fill a batch or teach anything.
     """
-    credits = Credits((config.max_staleness + 1) * config.groups_per_step, "group credits")
+    credits = Credits(
+        (config.max_staleness + 1) * config.groups_per_step,
+        "group credits",
+        batch=config.groups_per_step,
+    )
     if rollout.samples < 2:
         raise UsageError(
             f"rollout.samples is {rollout.samples}; the dialogues of a task are compared with one "

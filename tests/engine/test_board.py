@@ -8,9 +8,9 @@ from typing import Any
 
 import anyio
 import pytest
+from sides import Sides, WaitingAgent, WaitingEnv, config, tasks
 
 from duologue.engine import (
-    Action,
     Board,
     Credits,
     Dialogue,
@@ -19,64 +19,19 @@ from duologue.engine import (
     Hop,
     Key,
     Lateness,
-    Message,
     ModelError,
     Observation,
     Reply,
-    RolloutConfig,
     Seed,
     Service,
     ServiceRole,
     Task,
-    Tokens,
     Wait,
     open_rollouts,
     open_store,
 )
 
 VirtualTime = Callable[[Callable[[], Awaitable[Any]]], Any]
-
-
-class Sides:
-    """Both sides of every dialogue, which wait where they are told to."""
-
-    def __init__(self, *, agent_s: float = 0.0, env_s: float = 0.0, turns: int = 4) -> None:
-        self.agent_s, self.env_s, self.turns = agent_s, env_s, turns
-
-    def make(self, task: Task, key: Key, seed: Seed) -> Dialogue:
-        return Dialogue(agent=_Agent(self), environment=_Env(self), max_turns=self.turns)
-
-
-class _Agent:
-    def __init__(self, sides: Sides) -> None:
-        self.sides = sides
-
-    async def receive(self, observation: Observation) -> Reply:
-        await anyio.sleep(self.sides.agent_s)
-        return Reply(text="x", actions=(Action("action", "x"),))
-
-    def tokens(self) -> Tokens | None:
-        return None
-
-    def close(self) -> None:
-        pass
-
-
-class _Env:
-    def __init__(self, sides: Sides) -> None:
-        self.sides = sides
-
-    async def receive(self, reply: Reply | None) -> Observation:
-        await anyio.sleep(self.sides.env_s if reply is not None else 0)
-        return Observation(messages=(Message("user", "y"),))
-
-
-def tasks(number: int) -> list[Task]:
-    return [Task(env="e", id=f"t{index}") for index in range(number)]
-
-
-def config(**settings: Any) -> RolloutConfig:
-    return RolloutConfig(**({"live": 4, "deadline_s": float("inf")} | settings))
 
 
 def test_live_dialogues_say_whom_they_wait_for_and_since_when(virtual_time: VirtualTime) -> None:
@@ -152,11 +107,12 @@ def test_groups_that_nobody_takes_are_named(virtual_time: VirtualTime) -> None:
 async def test_a_store_that_is_behind_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    board, stuck = Board(), anyio.Event()
+    board, stuck, arrived = Board(), anyio.Event(), [anyio.Event(), anyio.Event()]
     async with open_store(tmp_path / "run.db") as store:
         append = store.append
 
         async def slow(*args: Any, **named: Any) -> None:
+            next(event for event in arrived if not event.is_set()).set()
             await stuck.wait()
             await append(*args, **named)
 
@@ -165,8 +121,9 @@ async def test_a_store_that_is_behind_is_named(
             tasks(2), Sides().make, seed=Seed(0), config=config(), store=store, board=board
         ) as rollouts:
             with anyio.fail_after(10):
-                while not board.snapshot().waits(Wait.STORE) == 2:
-                    await anyio.sleep(0.001)
+                await arrived[0].wait()
+                await arrived[1].wait()
+            assert board.snapshot().waits(Wait.STORE) == 2
             assert board.snapshot().why[0] is Wait.STORE
             stuck.set()
             assert len([group async for group in rollouts]) == 2
@@ -206,7 +163,7 @@ def test_progress_is_turns_attempts_dialogues_and_whatever_else_beats(
         ) as rollouts:
             assert len([group async for group in rollouts]) == 3
         assert board.snapshot().turns == 3 * 4
-        assert board.beats == 1 + 12 + 3 + 3  # mine, turns, attempts, dialogues
+        assert board.beats == 1 + 12 + 3 + 3 + 3  # mine, turns, attempts, dialogues, groups
 
     virtual_time(main)
 
@@ -214,13 +171,13 @@ def test_progress_is_turns_attempts_dialogues_and_whatever_else_beats(
 def test_an_attempt_that_failed_is_progress_and_its_turns_are_forgotten(
     virtual_time: VirtualTime,
 ) -> None:
-    class Failing(_Agent):
+    class Failing(WaitingAgent):
         async def receive(self, observation: Observation) -> Reply:
             await anyio.sleep(10)
             raise ModelError("down")
 
     def make(task: Task, key: Key, seed: Seed) -> Dialogue:
-        return Dialogue(agent=Failing(Sides()), environment=_Env(Sides()), max_turns=4)
+        return Dialogue(agent=Failing(Sides()), environment=WaitingEnv(Sides()), max_turns=4)
 
     async def main() -> list[Group]:
         board = Board()

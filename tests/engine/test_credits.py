@@ -173,3 +173,9 @@ async def test_asyncio_may_cancel_a_task_that_has_its_credit_and_it_is_handed_on
     await settle()
     assert first.cancelled() and second.done()
     assert (credits.outstanding, credits.waiting) == (1, 0)
+
+
+def test_a_batch_that_can_never_come_together_is_refused() -> None:
+    for batch in (0, 4):
+        with pytest.raises(ValueError, match=f"batches of {batch} never come together of 3"):
+            Credits(3, batch=batch)

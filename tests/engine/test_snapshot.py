@@ -63,30 +63,38 @@ IDLE = Service(name="learner", role=ServiceRole.LEARNER)
             phase(Wait.PLACES, 2048, model=2048),
             (agent(in_flight=1024, limit=1024, waiting=1024),),
             Wait.ENDPOINT_LIMIT,
-            "endpoint limit: 2,048 of 2,048 dialogues; vLLM at http://h:1 1,024/1,024 in flight, "
-            "1,024 waiting",
+            (
+                "endpoint limit: 2,048 of 2,048 dialogues; vLLM at http://h:1 1,024/1,024 in flight, "
+                "1,024 waiting"
+            ),
         ),
         (
             phase(Wait.TASKS, 8, model=8),
             (agent(waiting=8, limit=4, up=False, doing="circuit open"),),
             Wait.ENDPOINT_DOWN,
-            "endpoint down: 8 of 8 dialogues; vLLM at http://h:1 0/4 in flight, 8 waiting "
-            "(circuit open)",
+            (
+                "endpoint down: 8 of 8 dialogues; vLLM at http://h:1 0/4 in flight, 8 waiting "
+                "(circuit open)"
+            ),
         ),
         # One of two servers is down: the other still samples.
         (
             phase(Wait.PLACES, 8, model=8),
             (agent(up=False), agent(in_flight=8)),
             Wait.MODEL,
-            "model: 8 of 8 dialogues; vLLM at http://h:1 0 in flight, vLLM at http://h:1 8 in "
-            "flight",
+            (
+                "model: 8 of 8 dialogues; vLLM at http://h:1 0 in flight, vLLM at http://h:1 8 in "
+                "flight"
+            ),
         ),
         (
             phase(Wait.PLACES, 8, model=8),
             (agent(), agent(), agent(in_flight=8)),
             Wait.MODEL,
-            "model: 8 of 8 dialogues; vLLM at http://h:1 0 in flight, vLLM at http://h:1 0 in "
-            "flight and 1 more",
+            (
+                "model: 8 of 8 dialogues; vLLM at http://h:1 0 in flight, vLLM at http://h:1 0 in "
+                "flight and 1 more"
+            ),
         ),
         (
             phase(Wait.PLACES, 8, environment=8),

@@ -6,6 +6,7 @@ from ._actor import Seat as Seat
 from ._actor import open_actor as open_actor
 from ._board import Board as Board
 from ._board import Slot as Slot
+from ._buffer import CAPACITY_BYTES as CAPACITY_BYTES
 from ._buffer import Buffer as Buffer
 from ._buffer import BufferStats as BufferStats
 from ._buffer import Taken as Taken

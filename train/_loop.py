@@ -22,6 +22,8 @@ from msgspec import Struct
 
 from ..agents.models import WeightSink
 from ..engine import (
+    CAPACITY_BYTES,
+    Board,
     Buffer,
     Carried,
     Credits,
@@ -33,6 +35,8 @@ from ..engine import (
     RolloutConfig,
     Rollouts,
     Seed,
+    Service,
+    ServiceRole,
     Store,
     Task,
     Trajectory,
@@ -60,6 +64,7 @@ class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     train_cut_short: also train on dialogues that ran out of room.
     checkpoint_every: steps between checkpoints (the first and the last step always have one).
     keep_checkpoints: how many are kept.
+    buffer_bytes:    tokens and text that wait for the learner, in bytes; a batch always fits.
     """
 
     steps: int = 100
@@ -73,6 +78,7 @@ class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     train_cut_short: bool = False
     checkpoint_every: int = 50
     keep_checkpoints: int = 2
+    buffer_bytes: int = CAPACITY_BYTES
 
     def __post_init__(self) -> None:
         if self.checkpoint_every < 1 or self.keep_checkpoints < 1:
@@ -80,6 +86,8 @@ class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
                 f"checkpoint_every={self.checkpoint_every} and "
                 f"keep_checkpoints={self.keep_checkpoints} must be at least 1"
             )
+        if self.buffer_bytes < 1:
+            raise ValueError(f"buffer_bytes is {self.buffer_bytes}; it must be at least 1")
         if self.steps < 0 or self.groups_per_step < 1 or self.max_staleness < 0:
             raise ValueError(
                 f"steps={self.steps} and max_staleness={self.max_staleness} must not be negative, "
@@ -126,11 +134,13 @@ async def open_training(
     config: TrainConfig,
     checkpoints: Path,
     start: Start | None = None,
+    board: Board | None = None,
 ) -> AsyncGenerator[tuple[ObjectReceiveStream[Progress], Rollouts]]:
     """Train for as long as the block lasts, and stream one `Progress` a step.
 
     tasks:       group n tries the n-th; what `start` says is done or carried over is skipped.
     checkpoints: the folder they are written to.
+    board:       shows the dialogues, the buffer and what the learner is at; a step is progress.
 
     The stream ends after the last step; then what is still outstanding is cancelled. Errors of the
     learner (`LearnerDied`), the store or the engine are raised from the block. Raises `UsageError`
@@ -152,10 +162,11 @@ async def open_training(
             f"rollout.wave is {rollout.wave}; in training it must divide "
             f"train.groups_per_step = {config.groups_per_step}"
         )
-    buffer = Buffer(credits.limit)
+    buffer = Buffer(credits.limit, capacity_bytes=config.buffer_bytes)
     send, receive = anyio.create_memory_object_stream[Progress](0)
-    start = start or Start()
-    with one_error():
+    start, board = start or Start(), board or Board()
+    trainer = _Trainer(learner, sink, store, buffer, credits, config, checkpoints, start, board)
+    with one_error(), board.showing(buffer.hop, trainer.service):
         async with (
             open_rollouts(
                 islice(tasks, start.next_group, None),
@@ -167,11 +178,11 @@ async def open_training(
                 credits=credits,
                 first_group=start.next_group,
                 carried=start.carried,
+                board=board,
             ) as rollouts,
             anyio.create_task_group() as owner,
             receive,
         ):
-            trainer = _Trainer(learner, sink, store, buffer, credits, config, checkpoints, start)
             owner.start_soon(_feed, rollouts, buffer, name="buffer feeder")
             owner.start_soon(trainer.run, send, name="trainer")
             yield receive, rollouts
@@ -195,6 +206,7 @@ class _Trainer:
         config: TrainConfig,
         checkpoints: Path,
         start: Start,
+        board: Board,
     ) -> None:
         self.learner = learner
         self.sink = sink
@@ -208,6 +220,17 @@ class _Trainer:
         self.version = start.version
         self.lineage = start.lineage
         self.consumed = set(start.consumed)
+        self.board = board
+        self.doing = ""
+
+    def service(self) -> Service:
+        """What the learner is at, for the board; nothing while it waits for a batch."""
+        busy = bool(self.doing)
+        return Service(name="learner", role=ServiceRole.LEARNER, in_flight=busy, doing=self.doing)
+
+    def _at(self, doing: str) -> None:
+        self.doing = doing
+        self.board.pulse.beats += 1
 
     async def run(self, progress: ObjectSendStream[Progress]) -> None:
         async with progress:
@@ -217,12 +240,16 @@ class _Trainer:
             if not self.committed:
                 await self._checkpoint(self.first)
             for step in range(self.first, self.config.steps):
-                await progress.send(await self._step(step))
+                taken = await self._step(step)
+                self._at(f"step {step} waits to be taken")
+                await progress.send(taken)
+                self._at("")
 
     async def _step(self, step: int) -> Progress:
         began = anyio.current_time()
         groups = await self._fresh_groups(step)
         sampled = anyio.current_time()
+        self._at(f"learning, step {step}")
         live = [group for group in groups if self._teaches(group)]
         trained = [t for group in live for t in group.trajectories if self._trainable(t)]
         result = await self.learner.improve(
@@ -239,10 +266,13 @@ class _Trainer:
             **self._ages(trained),
             **{name: value for name, value in result.stats.items() if name != "skipped"},
         }
+        self._at(f"keeping step {step}")
         if result.weights is not None:
             await self.store.add_version(result.version, self.version, step + 1)
             self.lineage.add(result.version, self.version)
+            self._at(f"pushing weights, version {result.version}")
             await self.sink.push(result.version, result.weights)
+            self._at(f"keeping step {step}")
             self.version = result.version
         # A step that was skipped (a loss that is no number) taught the weights nothing.
         await self._settle(groups, trained if result.weights is not None else [], step)
@@ -292,10 +322,12 @@ class _Trainer:
 
     async def _checkpoint(self, step: int) -> None:
         path = checkpoint_path(self.checkpoints, step)
+        self._at(f"writing {path.name}")
         await self.learner.checkpoint(
             SaveCheckpoint(path=str(path.absolute()), step=step, consumed=pack_keys(self.consumed))
         )
         prune(self.checkpoints, self.config.keep_checkpoints)
+        self._at("")
 
     def _ages(self, trained: Sequence[Trajectory]) -> dict[str, float]:
         ages = [

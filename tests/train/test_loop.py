@@ -27,6 +27,7 @@ from duologue.agents.models import Sampling
 from duologue.agents.models._folder import load_tokenizer
 from duologue.agents.models._local import open_local
 from duologue.engine import (
+    Board,
     BufferClosed,
     Dialogue,
     End,
@@ -39,14 +40,17 @@ from duologue.engine import (
     Rollouts,
     Seed,
     Span,
+    Stalled,
     Store,
     Task,
     Tokens,
     Trajectory,
     UsageError,
+    Wait,
     first_fate,
     open_reader,
     open_store,
+    open_watchdog,
     pack_tokens,
 )
 from duologue.envs import make_dialogues, token_agent
@@ -160,7 +164,7 @@ class World:
         return (Task(env="e", id=f"t{number}") for number in count())
 
     def train(
-        self, tasks: Iterable[Task] | None = None, **rollout: Any
+        self, tasks: Iterable[Task] | None = None, board: Board | None = None, **rollout: Any
     ) -> AbstractAsyncContextManager[tuple[ObjectReceiveStream[Progress], Rollouts]]:
         return open_training(
             self.tasks() if tasks is None else tasks,
@@ -172,6 +176,7 @@ class World:
             rollout=RolloutConfig(samples=self.samples, attempts=1, **rollout),
             config=self.config,
             checkpoints=Path("nowhere"),
+            board=board,
         )
 
 
@@ -343,6 +348,68 @@ def test_leaving_early_stops_everything_and_accounts_for_it(virtual_time: Virtua
     assert one.fates.keys() == one.records.keys()
     by_group = Counter(key.group for key in one.records)
     assert all(by_group[ordinal] == 4 for ordinal in one.settled)
+
+
+@pytest.mark.parametrize(
+    ("verb", "doing"),
+    [
+        ("improve", "learning, step 0"),
+        ("push", "pushing weights, version 1"),
+        ("checkpoint", "writing step-0"),
+    ],
+)
+def test_a_learner_that_is_alive_but_silent_ends_the_run_with_what_it_was_at(
+    virtual_time: VirtualTime, verb: str, doing: str
+) -> None:
+    one = world(steps=5, groups_per_step=2, max_staleness=1)
+
+    async def hang(*args: object) -> None:
+        await anyio.sleep_forever()
+
+    setattr(one, verb, hang)
+
+    async def main() -> Stalled:
+        board = Board()
+        with anyio.fail_after(86_400), pytest.raises(Stalled) as caught:
+            async with open_watchdog(board, limit_s=300), one.train(board=board) as (steps, _):
+                async for _ in steps:
+                    pass
+        return caught.value
+
+    error: Stalled = virtual_time(main)
+    [learner] = [s for s in error.stall.snapshot.services if s.name == "learner"]
+    assert learner.doing.startswith(doing)
+    assert (error.stall.cause, doing in str(error)) == (Wait.CREDITS, True)
+    assert one.live == 0
+
+
+def test_training_shows_who_is_behind_and_beats_with_every_step(virtual_time: VirtualTime) -> None:
+    one = world(steps=3, groups_per_step=2)
+
+    async def main() -> list[str]:
+        board, seen = Board(), list[str]()
+        # Steps take up to five seconds, turns up to ten: sixteen are never too few.
+        async with (
+            open_watchdog(board, limit_s=16, every_s=0.1),
+            one.train(board=board, deadline_s=float("inf")) as (steps, _),
+            anyio.create_task_group() as tasks,
+        ):
+
+            async def look() -> None:
+                while True:
+                    seen.append(board.snapshot().why[1])
+                    await anyio.sleep(0.1)
+
+            tasks.start_soon(look)
+            async for _ in steps:
+                pass
+            tasks.cancel_scope.cancel()
+        return seen
+
+    seen = virtual_time(main)
+    for step in range(3):
+        assert any("the learner is behind" in why and f"step {step}" in why for why in seen)
+    assert any(why.startswith("model: ") for why in seen)
 
 
 def test_single_samples_cannot_be_compared_and_are_refused(virtual_time: VirtualTime) -> None:

@@ -38,6 +38,9 @@ NO_KEY = "none"
 
 _CLOSE_S = 2.0
 
+GREET_S = 20.0
+"""How long a server may take to say which models it has."""
+
 
 class Address(Struct, frozen=True):
     """Where the models are, and the key to them."""
@@ -175,6 +178,30 @@ class OpenAIModel:
             )
         body = self._body(request)
         return await self._limits.call(lambda: self._once(body))
+
+    async def greet(self) -> None:
+        """Find out that somebody is there and takes the key, before a run rests on it.
+
+        Raises `ModelError` when nobody answers or the key is refused. Whatever else a server makes
+        of the question is its own business: not all of them can list their models.
+        """
+        failure: HttpError | None = None
+        with anyio.move_on_after(GREET_S) as scope:
+            try:
+                await self._client.models.with_raw_response.list()
+            except openai.APIStatusError as error:
+                if error.status_code in (401, 403):
+                    failure = self._refused(error)
+            except openai.APIConnectionError as error:
+                failure = self._lost(error)
+            except openai.OpenAIError:
+                pass
+        if scope.cancelled_caught:
+            raise ConnectFailed(
+                f"{self._address.url} has not answered in {GREET_S:g} s; is it the right address?"
+            )
+        if failure is not None:
+            raise failure
 
     async def shut(self) -> None:
         """Close all connections."""

@@ -98,6 +98,28 @@ def check_agent(spec: str, gym: Gym, config: Config) -> None:
         raise UsageError(f"no model is written {spec!r}; write one of: {', '.join(KINDS)}")
 
 
+async def reach(spec: str, config: Config) -> None:
+    """Find out that the endpoint which `spec` names answers and takes the key, if it names one.
+
+    Before anything is begun, because dialogues are patient: each would wait minutes for a server
+    that was never there. Raises `ModelError` or `UsageError`, with what to try.
+    """
+    kind, _, name = spec.partition(":")
+    if config.model.replay:
+        await checkpoint()
+    elif kind == "openai":
+        from .agents.models._openai import open_openai
+
+        async with open_openai(name, settings=config.openai) as hosted:
+            await hosted.greet()
+    elif kind == "vllm":
+        from .agents.models._vllm import served_folder
+
+        await served_folder(name, config.vllm)
+    else:
+        await checkpoint()
+
+
 def sampler_spec(folder: Path, config: Config) -> str:
     """The model in `folder`, sampled the way `model.spec` says; in this process by default."""
     kind, _, name = config.model.spec.partition(":")

@@ -14,7 +14,7 @@ from ..engine import DuologueError, End, MayRetry, Task
 from ..envs import Gym, MakeAgent, find, make_dialogues
 from ..progress import Reporter
 from ..rundir import Run, open_run
-from ..seats import check_agent, open_agent, open_tape
+from ..seats import check_agent, open_agent, open_tape, reach
 from ..train import Evaluation, evaluate
 from ._report import SCORES
 from ._tasks import lockstep, take_tasks
@@ -57,6 +57,7 @@ async def evaluate_agents(
     named = dict.fromkeys([f"scripted:{EXPERT}", *specs])
     for spec in named:
         check_agent(spec, gym, config)
+        await reach(spec, config)
     async with (
         open_tape(config, reporter.say) as tape,
         open_run(run, "eval", config) as opened,

@@ -20,7 +20,7 @@ from ..engine import (
 from ..envs import find, make_dialogues
 from ..progress import Reporter
 from ..rundir import open_run
-from ..seats import check_agent, open_agent, open_tape
+from ..seats import check_agent, open_agent, open_tape, reach
 from ._tasks import lockstep, take_tasks
 
 
@@ -51,6 +51,7 @@ async def rollout(
     tasks = take_tasks(gym, config, count=count, seed=Seed(config.seed))
     total = len(tasks) * config.rollout.samples
     check_agent(config.model.spec, gym, config)
+    await reach(config.model.spec, config)
     async with (
         open_tape(config, reporter.say) as tape,
         open_run(run, "rollout", config) as opened,

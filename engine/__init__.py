@@ -55,6 +55,7 @@ from ._observer import join_observers as join_observers
 from ._park import Lot as Lot
 from ._park import OneShot as OneShot
 from ._park import checkpoint as checkpoint
+from ._reader import Entry as Entry
 from ._reader import OpenGroup as OpenGroup
 from ._reader import Reader as Reader
 from ._reader import Stored as Stored

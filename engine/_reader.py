@@ -13,15 +13,16 @@ import msgspec
 from msgspec import Struct
 
 from ._errors import StoreError
-from ._messages import End, Fate, Task, Trajectory
+from ._messages import End, Fate, Key, Task, Trajectory
+from ._records import DamagedRecord, RecordReader
+from ._schema import UNREADABLE, check_version
 from ._seal import seal
-from ._store import UNREADABLE, check_version
 
 T = TypeVar("T")
 
 PAGE = 256
 """Rows read at once. A read transaction left open would keep the WAL from shrinking, and a whole
-phase in memory could be larger than the machine's."""
+phase in memory could be larger than the machine's. Records are read one at a time."""
 
 _TABLES = {
     "run": "rowid",
@@ -32,6 +33,9 @@ _TABLES = {
     "fates": "phase, ordinal, sample, life",
 }
 """Every table, and what its rows are found by."""
+
+_SECONDS, _FILE, _SIZE = 12, 13, 15
+"""Columns of `trajectories`; from `_FILE` on they are a record's place."""
 
 _decode_trajectory = msgspec.msgpack.Decoder(Trajectory).decode
 _decode_data = msgspec.msgpack.Decoder().decode
@@ -52,6 +56,32 @@ class Stored(Struct, frozen=True, kw_only=True):
     """The optimiser step that decided its fate; None when none has."""
 
 
+class Entry(Struct, frozen=True, kw_only=True):
+    """What there is to know of a trajectory without its record: for lists and counts, which need
+    not unpack texts and tokens.
+
+    reward:  None for a dialogue that failed. tokens: how many; 0 for an agent without.
+    version: the oldest that sampled any of them. fate, life, step: as in `Stored`.
+    bytes:   of its record; 0 once it was pruned.
+    """
+
+    phase: str
+    key: Key
+    life: int
+    env: str
+    task: str
+    split: str
+    end: End
+    reward: float | None
+    turns: int
+    tokens: int
+    version: int | None
+    seconds: float
+    fate: Fate
+    step: int | None
+    bytes: int
+
+
 class OpenGroup(Struct, frozen=True, kw_only=True):
     """A group whose books are not closed, and what there is of it."""
 
@@ -68,8 +98,9 @@ class Reader:
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        self.path = path
+        self.path: Path = path
         self._connection = connection
+        self._records = RecordReader(path)
         self._known = False
 
     def check(self) -> None:
@@ -85,6 +116,9 @@ class Reader:
                 after,
                 skip=key.count(",") + 1,
             ):
+                if table == "trajectories":
+                    for row in rows:
+                        self._record(row[1:])
                 after = rows[-1][: key.count(",") + 1]
                 where = f"WHERE ({key}) > ({','.join('?' * len(after))})"
 
@@ -104,30 +138,53 @@ class Reader:
 
     def trajectories(self, phase: str | None = None) -> Iterator[Stored]:
         """Trajectories sorted by phase, group and sample: those that were there when the first was
-        asked for, and whose records have not been pruned. Only a page of them is in memory."""
-        (last,) = self._one("SELECT max(rowid) FROM trajectories")
-        for name in sorted(self.phases()) if phase is None else [phase]:
-            after = (-1, -1, -1)
-            while rows := self._page(name, after, last):
-                after = rows[-1][1:4]
-                yield from (stored for row in rows if (stored := self._stored(row)) is not None)
+        asked for, and whose records have not been pruned. Only one of them is in memory."""
+        for row in self._listed(phase):
+            if row[_SIZE]:
+                yield self._stored(row)
+
+    def entries(self, phase: str | None = None) -> Iterator[Entry]:
+        """What there is to know of every trajectory without its record, in the same order; the
+        pruned ones too. Only a page of them is in memory."""
+        return map(self._entry, self._listed(phase))
+
+    def stored(self, phase: str, key: Key, life: int | None = None) -> Stored | None:
+        """One trajectory: that of the life, or of the latest life that has one. None when there is
+        no such dialogue, or its record was pruned."""
+        found = self._with_fates(
+            phase,
+            """SELECT * FROM trajectories WHERE phase = ?1 AND (ordinal, sample) = (?2, ?3)
+               AND (?4 IS NULL OR life = ?4) ORDER BY life""",
+            (phase, key.group, key.sample, life),
+        )
+        return self._stored(found[-1]) if found and found[-1][_SIZE] else None
 
     def pruned(self, phase: str | None = None) -> int:
         """How many trajectories have only their row left, and no record."""
         (count,) = self._one(
             """SELECT count(*) FROM trajectories
-               WHERE length(record) = 0 AND (?1 IS NULL OR phase = ?1)""",
+               WHERE size = 0 AND (?1 IS NULL OR phase = ?1)""",
             (phase,),
         )
         return int(count)
 
-    def _page(self, phase: str, after: tuple[int, ...], last: int | None) -> list[Any]:
-        rows = self._rows(
-            "trajectories",
-            """SELECT * FROM trajectories WHERE phase = ?1 AND (ordinal, sample, life) > (?2,?3,?4)
-               AND rowid <= ?5 ORDER BY ordinal, sample, life LIMIT ?6""",
-            (phase, *after, last, PAGE),
-        )
+    def _listed(self, phase: str | None) -> Iterator[Any]:
+        (last,) = self._one("SELECT max(rowid) FROM trajectories")
+        for name in sorted(self.phases()) if phase is None else [phase]:
+            after = (-1, -1, -1)
+            while rows := self._with_fates(
+                name,
+                """SELECT * FROM trajectories
+                   WHERE phase = ?1 AND (ordinal, sample, life) > (?2,?3,?4)
+                   AND rowid <= ?5 ORDER BY ordinal, sample, life LIMIT ?6""",
+                (name, *after, last, PAGE),
+            ):
+                after = rows[-1][1:4]
+                yield from rows
+
+    def _with_fates(self, phase: str, sql: str, parameters: tuple[object, ...]) -> list[Any]:
+        """Trajectories' rows sorted by key and life, each with the row of its fate at its end."""
+        rows = self._rows("trajectories", sql, parameters)
         if not rows:
             return []
         fates = {
@@ -139,23 +196,51 @@ class Reader:
                 (phase, *rows[0][1:4], *rows[-1][1:4]),
             )
         }
-        return [(*row, fates.get(row[1:4])) for row in rows]
+        for row in rows:
+            if row[1:4] not in fates:
+                raise self._damaged(f"{_place(row)} has no fate")
+        return [(*row, fates[row[1:4]]) for row in rows]
 
-    def _stored(self, row: tuple[Any, ...]) -> Stored | None:
-        phase, ordinal, sample, life, *_, seconds, record, fate = row
-        if not record:
-            return None
-        place = f"trajectory {phase}/{ordinal}/{sample}"
-        if fate is None:
-            raise self._damaged(f"{place} has no fate")
+    def _stored(self, row: tuple[Any, ...]) -> Stored:
+        fate, place = row[-1], _place(row)
         return Stored(
-            phase=phase,
-            trajectory=self._decoded(_decode_trajectory, record, place),
-            seconds=seconds,
+            phase=row[0],
+            trajectory=self._decoded(_decode_trajectory, self._record(row), place),
+            seconds=row[_SECONDS],
             fate=self._decoded(Fate, fate[4], place),
-            life=life,
+            life=row[3],
             step=fate[5],
         )
+
+    def _entry(self, row: tuple[Any, ...]) -> Entry:
+        phase, group, sample, life, env, task, split, end, *numbers, fate = row
+        reward, turns, tokens, version, seconds, _, _, size, _ = numbers
+        return Entry(
+            phase=phase,
+            key=Key(group, sample),
+            life=life,
+            env=env,
+            task=task,
+            split=split,
+            end=self._decoded(End, end, _place(row)),
+            reward=reward,
+            turns=turns,
+            tokens=tokens,
+            version=version,
+            seconds=seconds,
+            fate=self._decoded(Fate, fate[4], _place(row)),
+            step=fate[5],
+            bytes=size,
+        )
+
+    def _record(self, row: tuple[Any, ...]) -> bytes:
+        """The packed record that a row of `trajectories` names."""
+        if not row[_SIZE]:
+            return b""
+        try:
+            return self._records.read(row[_FILE : _FILE + 4])
+        except DamagedRecord as error:
+            raise self._damaged(f"{_place(row)}: {error}") from error
 
     def records(self, phase: str) -> list[bytes]:
         """The packed records of a phase sorted by group and sample: what two runs compare."""
@@ -164,7 +249,7 @@ class Reader:
             "SELECT * FROM trajectories WHERE phase = ? ORDER BY ordinal, sample, life",
             (phase,),
         )
-        return [row[-1] for row in rows if row[-1]]
+        return [self._record(row) for row in rows if row[_SIZE]]
 
     def tasks(self, phase: str) -> list[Task]:
         """The tasks of a phase in group order."""
@@ -224,26 +309,30 @@ class Reader:
         lines = {line["step"]: line for line in self.metrics(kind)}
         return [lines[step] for step in sorted(lines)]
 
-    def open_groups(self, phase: str, step: int) -> list[OpenGroup]:
+    def open_groups(self, phase: str, step: int) -> Iterator[OpenGroup]:
         """The groups that were not settled before `step`, by ordinal, with the latest life's
-        trajectory of each sample that has one."""
-        groups = self._rows(
+        trajectory of each sample that has one. Only one group is in memory."""
+        after = -1
+        while groups := self._rows(
             "groups",
-            """SELECT * FROM groups
-               WHERE phase = ? AND (settled IS NULL OR settled >= ?) ORDER BY ordinal""",
-            (phase, step),
+            """SELECT * FROM groups WHERE phase = ? AND ordinal > ?
+               AND (settled IS NULL OR settled >= ?) ORDER BY ordinal LIMIT ?""",
+            (phase, after, step, PAGE),
+        ):
+            after = groups[-1][1]
+            for row in groups:
+                yield OpenGroup(ordinal=row[1], task=self._task(row), stored=self._latest(row))
+
+    def _latest(self, group: tuple[Any, ...]) -> tuple[Stored, ...]:
+        phase, ordinal = group[:2]
+        rows = self._with_fates(
+            phase,
+            """SELECT * FROM trajectories WHERE phase = ? AND ordinal = ? AND size > 0
+               ORDER BY sample, life""",
+            (phase, ordinal),
         )
-        latest: dict[tuple[int, int], Stored] = {}
-        for stored in self.trajectories(phase):
-            key = stored.trajectory.key
-            latest[key.group, key.sample] = stored
-        found: dict[int, list[Stored]] = {}
-        for (ordinal, _), stored in latest.items():
-            found.setdefault(ordinal, []).append(stored)
-        return [
-            OpenGroup(ordinal=row[1], task=self._task(row), stored=tuple(found.get(row[1], ())))
-            for row in groups
-        ]
+        latest = {row[2]: row for row in rows}
+        return tuple(map(self._stored, latest.values()))
 
     def next_group(self, phase: str) -> int:
         """The first ordinal that no group of the phase has."""
@@ -309,9 +398,18 @@ def open_reader(path: Path) -> Generator[Reader]:
     except sqlite3.Error as error:
         raise StoreError(f"cannot open the run store {path}: {error}") from error
     try:
-        yield Reader(path, connection)
+        reader = Reader(path, connection)
+        try:
+            yield reader
+        finally:
+            reader._records.close()
     finally:
         connection.close()
+
+
+def _place(row: tuple[Any, ...]) -> str:
+    phase, ordinal, sample = row[:3]
+    return f"trajectory {phase}/{ordinal}/{sample}"
 
 
 def _mode(path: Path) -> str:

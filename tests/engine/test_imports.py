@@ -90,7 +90,7 @@ def test_the_public_names_are_these() -> None:
 
 PUBLIC = """
 Action Actor ActorStats Agent Board Buffer BufferClosed BufferStats CAPACITY_BYTES Carried checkpoint converse
-Credits Dialogue DuologueError End EnvError Environment Fate first_fate Group Hop join_observers
+Credits Dialogue DuologueError End Entry EnvError Environment Fate first_fate Group Hop join_observers
 JudgeError Key Lateness Lineage Lot Mailbox MailboxClosed MailboxStats MakeDialogue MayRetry
 Message ModelError Observation Observer one_error OneShot open_actor open_lateness open_reader
 open_rollouts open_store open_watchdog OpenGroup Outcome pack_tokens PartyError Phase Reader

@@ -116,10 +116,8 @@ async def test_a_phase_of_many_pages_comes_back_whole_and_in_order(tmp_path: Pat
 async def test_a_pruned_trajectory_is_counted_and_not_handed_out(tmp_path: Path) -> None:
     path = await written(tmp_path / "run.db")
     columns = 'phase,ordinal,sample,life,env,task,split,"end",reward,turns,tokens,version,seconds'
-    reseal(
-        path,
-        f"UPDATE trajectories SET record = x'', seal = seal({columns}, x'') WHERE ordinal = 0",
-    )
+    emptied = f"place = 0, size = 0, crc = 0, seal = seal({columns},file,0,0,0)"
+    reseal(path, f"UPDATE trajectories SET {emptied} WHERE ordinal = 0")
     with open_reader(path) as reader:
         reader.check()
         assert (reader.pruned(), reader.pruned("train"), reader.pruned("none")) == (1, 1, 0)
@@ -209,4 +207,4 @@ async def test_a_store_on_a_read_only_disk_can_be_read(
     monkeypatch.setattr(os, "access", denied)
     with open_reader(path) as reader:
         assert reader.count() == 2
-        assert os.listdir(tmp_path) == ["run.db"]
+        assert sorted(os.listdir(tmp_path)) == ["run.db", "run.db.records-0"]

@@ -10,16 +10,19 @@ import subprocess
 import sys
 import tempfile
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import anyio
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duologue.engine import (
     End,
+    Entry,
     Fate,
     Key,
     OpenGroup,
@@ -106,6 +109,52 @@ async def test_many_appends_share_few_commits(tmp_path: Path) -> None:
         assert reader.count() == 500
 
 
+async def test_what_waits_for_the_writer_is_bounded_in_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    most = 0
+    async with open_store(path, queue_bytes=50_000) as store:
+        async with anyio.create_task_group() as tasks:
+            with closing(sqlite3.connect(path, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")  # the writer waits
+                for group in range(40):
+                    one = trajectory(group, text="x" * 5000)
+                    tasks.start_soon(partial(store.append, "train", one, seconds=1))
+                await settle()
+                with anyio.CancelScope() as left:  # whoever gives up waiting leaves nothing behind
+                    async with anyio.create_task_group() as inner:
+                        one = trajectory(100)
+                        inner.start_soon(partial(store.append, "train", one, seconds=1))
+                        await settle()
+                        stats = store.stats()
+                        assert stats.waiting == 36
+                        left.cancel()
+                assert store.stats().waiting == 35
+                most = store.stats().bytes
+                other.execute("ROLLBACK")
+        assert store.stats().bytes == store.stats().waiting == store.stats().queued == 0
+    assert 50_000 <= most < 50_000 + 11_000
+    with open_reader(path) as reader:
+        assert [entry.key.group for entry in reader.entries()] == list(range(40))
+
+
+async def test_who_waits_for_room_when_the_store_closes_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        async with (
+            anyio.create_task_group() as tasks,
+            open_store(path, queue_bytes=1) as store,
+        ):
+            other.execute("BEGIN IMMEDIATE")
+            tasks.start_soon(append, store, (0, 0))
+            await settle()
+            tasks.start_soon(expect_error, store, trajectory(1), "is closed")
+            await settle()
+            assert store.stats().waiting == 1
+            other.execute("ROLLBACK")
+    with open_reader(path) as reader:
+        assert reader.count() == 1
+
+
 async def test_everything_that_was_written_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     task = Task(env="e", id="t0", split="test", data={"deep": [1, "two", None]})
@@ -137,6 +186,30 @@ async def test_everything_that_was_written_can_be_read(tmp_path: Path) -> None:
         assert [len(list(reader.trajectories(p))) for p in (None, "eval", "none")] == [3, 1, 0]
         assert len(reader.records("train")) == 2
         assert (reader.next_group("train"), reader.next_group("none")) == (1, 0)
+        first, *_, last = reader.entries()
+        stored = reader.stored("train", Key(0, 0))
+        assert (first.phase, first.reward, first.fate) == ("eval", None, Fate.FAILED)
+        assert stored is not None and stored.trajectory == trajectory(0, 0)
+        packed = msgspec.msgpack.encode(stored.trajectory)
+        assert last == Entry(
+            phase="train",
+            key=Key(0, 1),
+            life=0,
+            env="e",
+            task="t0",
+            split="train",
+            end=End.DONE,
+            reward=0.75,
+            turns=2,
+            tokens=3,
+            version=4,
+            seconds=1.5,
+            fate=Fate.READY,
+            step=None,
+            bytes=len(packed),
+        )
+        assert [entry.step for entry in reader.entries("train")] == [7, None]
+        assert reader.stored("train", Key(0, 2)) is None
 
 
 async def test_a_run_that_is_resumed_begins_another_life(tmp_path: Path) -> None:
@@ -162,6 +235,10 @@ async def test_a_run_that_is_resumed_begins_another_life(tmp_path: Path) -> None
             (2, 0, Fate.STALE),
             (2, 1, Fate.READY),
         ]
+        for life, text in ((0, Fate.STALE), (1, Fate.READY), (None, Fate.READY)):
+            again = reader.stored("train", Key(2, 0), life)
+            assert again is not None and again.fate is text
+        assert reader.stored("train", Key(2, 0), 2) is None
         one, two = reader.open_groups("train", 6)
         assert isinstance(one, OpenGroup)
         assert (one.ordinal, one.task, [s.life for s in one.stored]) == (1, task, [0])
@@ -217,10 +294,11 @@ async def test_a_full_disk_is_an_error_and_not_the_end(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     async with open_store(path) as store:
         await append(store, (0, 0))
-        (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
-        store._connection.execute(f"PRAGMA max_page_count = {pages}")
-        await expect_error(store, trajectory(1, text="x" * 100_000), "full")
-        store._connection.execute("PRAGMA max_page_count = 1000000")
+        (pages,) = store._writer.connection.execute("PRAGMA page_count").fetchone()
+        store._writer.connection.execute(f"PRAGMA max_page_count = {pages}")
+        large = msgspec.structs.replace(trajectory(1), env="x" * 100_000)
+        await expect_error(store, large, "full")
+        store._writer.connection.execute("PRAGMA max_page_count = 1000000")
         await append(store, (2, 0))
     with open_reader(path) as reader:
         assert [s.trajectory.key.group for s in reader.trajectories()] == [0, 2]
@@ -231,20 +309,20 @@ async def test_a_groups_row_that_was_lost_stops_the_store(tmp_path: Path) -> Non
     path = tmp_path / "run.db"
     with pytest.raises(StoreError, match="lost"):
         async with open_store(path) as store:
-            (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
-            store._connection.execute(f"PRAGMA max_page_count = {pages}")
+            (pages,) = store._writer.connection.execute("PRAGMA page_count").fetchone()
+            store._writer.connection.execute(f"PRAGMA max_page_count = {pages}")
             await store.open_group("train", 0, Task(env="e", id="t", data="x" * 100_000))
             with anyio.fail_after(10):
                 while not store._lost:
                     await checkpoint()
-            store._connection.execute("PRAGMA max_page_count = 1000000")
+            store._writer.connection.execute("PRAGMA max_page_count = 1000000")
             await expect_error(store, trajectory(0), "lost a group")
 
 
 async def test_a_store_that_another_process_holds_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     async with open_store(path) as store:
-        store._connection.execute("PRAGMA busy_timeout = 0")
+        store._writer.connection.execute("PRAGMA busy_timeout = 0")
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             await expect_error(store, trajectory(0), "locked")
@@ -326,7 +404,7 @@ def test_a_crash_while_the_store_is_made_leaves_none_or_a_whole_one(tmp_path: Pa
 
 def create_and_crash(path: Path, last: int) -> bool:
     """Make a store, but stop dead after `last` statements; True when it was whole by then."""
-    from duologue.engine._store import _connect
+    from duologue.engine._writer import Writer
 
     class Crash(BaseException):
         pass
@@ -355,11 +433,11 @@ def create_and_crash(path: Path, last: int) -> bool:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sqlite3, "connect", connect)
         try:
-            connection, _ = _connect(path, "made", "", {})
+            writer = Writer(path, name="made", config="", facts={}, create=True)
         except Crash as crash:
             crash.__traceback__ = None
             return False
-        connection.close()
+        writer.close()
         return True
 
 

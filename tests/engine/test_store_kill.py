@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -81,13 +82,19 @@ def check(path: Path, acks: Path) -> tuple[int, int]:
     with closing(sqlite3.connect(path)) as store:
         assert store.execute("PRAGMA quick_check").fetchall() == [("ok",)]
         rows = store.execute(
-            """SELECT ordinal, sample, record, fate FROM trajectories
+            """SELECT ordinal, sample, file, place, size, fate FROM trajectories
                LEFT JOIN fates USING (phase, ordinal, sample, life) WHERE life = ?""",
             (life,),
         ).fetchall()
         settled = dict(store.execute("SELECT ordinal, settled FROM groups").fetchall())
     fates: dict[tuple[int, int], str] = {}
-    for group, sample, packed, fate in rows:
+
+    @cache
+    def records(number: int) -> bytes:
+        return path.with_name(f"{path.name}.records-{number}").read_bytes()
+
+    for group, sample, file, place, size, fate in rows:
+        packed = records(file)[place : place + size]
         assert decode(packed) == record(Key(group, sample), life), "torn"
         assert group in settled
         fates[group, sample] = fate

@@ -250,15 +250,17 @@ ANSWERS: dict[str, Callable[[Any], Any]] = {
     "run": lambda reader: reader.run(),
     "lives": lambda reader: reader.lives(),
     "trajectories": lambda reader: list(reader.trajectories()),
+    "entries": lambda reader: list(reader.entries()),
+    "stored": lambda reader: reader.stored("train", Key(2, 1)),
     "records": lambda reader: reader.records("train"),
     "tasks": lambda reader: reader.tasks("train"),
     "task": lambda reader: reader.task("train", 3),
-    "open": lambda reader: reader.open_groups("train", 1),
+    "open": lambda reader: list(reader.open_groups("train", 1)),
     "metrics": lambda reader: reader.metrics("train"),
     "curve": lambda reader: reader.curve("train"),
     "versions": lambda reader: reader.versions(),
 }
-LISTS = ("trajectories", "records", "tasks", "metrics", "curve", "versions")
+LISTS = ("trajectories", "entries", "records", "tasks", "metrics", "curve", "versions")
 COUNTS: dict[str, Callable[[Any], Any]] = {
     "phases": lambda reader: reader.phases(),
     "count": lambda reader: reader.count(),
@@ -281,7 +283,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_damaged_store_gives_what_was_written_or_an_error(
     store: Path, tmp_path: Path, first: int
 ) -> None:
-    good = store.read_bytes()
+    names = ("run.db", "run.db.records-0")
+    good = {name: (store.parent / name).read_bytes() for name in names}
     with open_reader(store) as reader:
         truth = {name: answer(reader) for name, answer in (ANSWERS | COUNTS).items()}
     path = tmp_path / "run.db"
@@ -289,7 +292,9 @@ def test_a_damaged_store_gives_what_was_written_or_an_error(
     for number, noise in cases("store", first):
         for other in tmp_path.iterdir():
             other.unlink()
-        path.write_bytes(wound(good, noise))
+        hurt = noise.choice([names[0], *names])
+        for name, data in good.items():
+            (tmp_path / name).write_bytes(wound(data, noise) if name == hurt else data)
         counts[judge(path, truth, number)] += 1
         if number % 5:
             continue
@@ -310,7 +315,7 @@ def wound(good: bytes, noise: Random) -> bytes:
             out[at] ^= 1 << noise.randrange(8)
         case 4:
             out[at : at + 512] = bytes(len(out[at : at + 512]))
-        case 5:
+        case 5 if len(out) >= 4096:
             one, two = (4096 * noise.randrange(len(out) // 4096) for _ in range(2))
             out[one : one + 4096], out[two : two + 4096] = (
                 out[two : two + 4096],

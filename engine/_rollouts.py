@@ -185,7 +185,7 @@ async def open_rollouts(
         shown.append(lambda: credits.hop("credits"))
     with one_error(), board.listing(run.roster), board.showing(*shown):
         # The stream closes last: closed under a dialogue that offers a group, it would raise there.
-        async with receive, anyio.create_task_group() as owner:
+        async with receive, send, anyio.create_task_group() as owner:
             owner.start_soon(run.admit, numbered, name=f"admission of {phase}")
             yield Rollouts(receive, run.stats)
             owner.cancel_scope.cancel()
@@ -251,12 +251,14 @@ class _Run:
     async def admit(self, begun: Iterator[Carried]) -> None:
         """Start dialogues as credits and places allow; returns when the last has ended."""
         try:
-            async with self.groups:
-                if self.config.wave:
-                    while await self._admit_wave(begun):
-                        pass
-                else:
-                    await self._admit_each(begun)
+            if self.config.wave:
+                while await self._admit_wave(begun):
+                    pass
+            else:
+                await self._admit_each(begun)
+            # Not in a `finally`: a run that a bug stops has not come to its end, and a consumer
+            # that is told so goes on to work with half of it before the bug reaches it.
+            self.groups.close()
         finally:
             if self.credits is not None:
                 self.credits.release(self.untaken)

@@ -683,3 +683,29 @@ async def test_a_wave_that_its_credits_would_never_admit_is_refused() -> None:
             tasks(3), Table().make, seed=Seed(0), config=config(wave=3), credits=Credits(2)
         ):
             pass  # pragma: no cover
+
+
+async def test_a_run_that_a_bug_stops_does_not_look_finished() -> None:
+    """A consumer that is told "no more" would go on with half a run until the bug reaches it."""
+
+    class Buggy:
+        async def receive(self, observation: Observation) -> Reply:
+            raise ZeroDivisionError
+
+        def tokens(self) -> Tokens | None:
+            return None
+
+        def close(self) -> None:
+            pass
+
+    def make(task: Task, key: Key, seed: Seed) -> Dialogue:
+        world = DiceWorld(Dice(seed))
+        return Dialogue(agent=Buggy(), environment=world, max_turns=4)
+
+    came_to_the_end = False
+    with pytest.raises(ZeroDivisionError):
+        async with open_rollouts(tasks(1), make, seed=Seed(0)) as rollouts:
+            async for _ in rollouts:
+                raise AssertionError
+            came_to_the_end = True
+    assert not came_to_the_end

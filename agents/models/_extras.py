@@ -12,6 +12,8 @@ _EXTRAS = {
     "data": frozenset({"pyarrow"}),
     "gym": frozenset({"gymnasium"}),
     "openai": frozenset({"openai"}),
+    "metrics": frozenset({"prometheus_client"}),
+    "tracing": frozenset({"opentelemetry"}),
 }
 
 

@@ -2,16 +2,16 @@
 
 One `Limits` stands before each server, whatever speaks to it. It holds
 
-* places: at most so many calls in flight. Every call refused for lack of room takes half a place
-  with it, and a round of calls that are served brings one back, so the number settles just above
-  what the server bears. Halving it once a round, as networks do, starves: 3 refusals in 100
-  made 4 places of 100;
+* places: at most so many calls in flight, the others waiting in their order. Their number follows
+  refusals and, with `open_reports`, what the server says of its load (`_pace.py`);
 * retries: with growing, jittered waits, in a budget, and never past the caller's deadline;
 * a circuit: after so many failures in a row nobody is sent but one probe at a time. Calls wait for
   it, within their deadline and patience: failing thousands of dialogues because a server restarts
   would only move the storm elsewhere.
 
 A generation may be asked for twice, so a call that was lost on its way is tried again.
+
+A call that finds a free place and no trouble costs no task and reads no clock.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from typing import TypeVar
 from anyio import current_effective_deadline, current_time, move_on_at, sleep
 from msgspec import Struct
 
-from ...engine import Credits, Lot, ModelError, Seed, checkpoint
+from ...engine import Lot, ModelError, Seed, Service, ServiceRole, checkpoint
 from ._http_parse import BadStatus, ConnectFailed, ConnectionLost
+from ._pace import Pace
+from ._reports import Report
 
 T = TypeVar("T")
 
@@ -42,6 +44,8 @@ class LimitsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What one endpoint may be asked.
 
     concurrency:   calls in flight at most.
+    least:         calls in flight below which the server's reports take none away (refusals do);
+                   0 is an eighth of `concurrency`.
     attempts:      times a call is tried, the first included.
     retry_budget:  retries in all, as a share of the calls so far; never fewer than `concurrency`,
                    because a server that restarts fails everything in flight at once.
@@ -53,6 +57,7 @@ class LimitsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """
 
     concurrency: int = 1024
+    least: int = 0
     attempts: int = 4
     retry_budget: float = 0.2
     backoff_s: float = 0.5
@@ -65,6 +70,10 @@ class LimitsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         for name in ("concurrency", "attempts", "failures"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if not 0 <= self.least <= self.concurrency:
+            raise ValueError(
+                f"least is {self.least}; it is from 0 to concurrency, which is {self.concurrency}"
+            )
         for name in ("retry_budget", "backoff_s", "backoff_most_s", "circuit_s", "patience_s"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it cannot be negative")
@@ -118,15 +127,17 @@ class LimitsStats(Struct, frozen=True, kw_only=True):
     waiting: int
     limit: int
     circuit: Circuit
+    reported: bool | None = None
+    """Whether the server says how it is: None when it never has, False when it has stopped to."""
 
 
 class _Try:
     """One try of a call: what has to be known when it ends."""
 
-    __slots__ = ("cuts", "probe")
+    __slots__ = ("began", "probe")
 
-    def __init__(self, cuts: int, probe: bool) -> None:
-        self.cuts, self.probe = cuts, probe
+    def __init__(self, began: int, probe: bool) -> None:
+        self.began, self.probe = began, probe
 
 
 class Limits:
@@ -147,22 +158,35 @@ class Limits:
         self.config = config or LimitsConfig()
         self._judge = judge
         self._random = seed.random()
-        self._places = _Places(self.config.concurrency, name)
+        floor = self.config.least or max(1, self.config.concurrency // 8)
+        self._pace = Pace(self.config.concurrency, floor, name)
         self._breaker = _Breaker(self.config)
         self._calls = self._retries = 0
-        self._limit = float(self.config.concurrency)
-        self._cuts = 0
-        self._heard = True  # a call made since the last report from elsewhere has ended
 
     @property
     def stats(self) -> LimitsStats:
         return LimitsStats(
             calls=self._calls,
             retries=self._retries,
-            in_flight=self._places.taken,
-            waiting=self._places.waiting,
-            limit=self._places.limit,
+            in_flight=self._pace.taken,
+            waiting=self._pace.waiting,
+            limit=self._pace.limit,
             circuit=self._breaker.state,
+            reported=self._pace.reported,
+        )
+
+    def service(self, role: ServiceRole) -> Service:
+        """The same for a board."""
+        state, pace = self._breaker.state, self._pace
+        doing = "" if state is Circuit.CLOSED else f"circuit {state} after {self._breaker.why}"
+        return Service(
+            name=self.name,
+            role=role,
+            in_flight=pace.taken,
+            waiting=pace.waiting,
+            limit=pace.limit,
+            up=state is Circuit.CLOSED,
+            doing=doing,
         )
 
     async def call(self, send: Callable[[], Awaitable[T]]) -> T:
@@ -188,21 +212,24 @@ class Limits:
             await sleep(wait)
 
     def overloaded(self) -> None:
-        """Halve the number of calls at once: for reports from elsewhere than a refused call.
+        """Fewer calls at once, by a quarter: for a word from elsewhere than a refused call. Counts
+        once a round trip."""
+        self._pace.cut()
 
-        Counts once a round: not again before a call made since the last time has ended.
-        """
-        if self._heard:
-            self._cuts += 1
-            self._heard = False
-            self._resize(self._limit / 2)
+    def heed(self, report: Report, preempted: float) -> None:
+        """Act on what the server says of its load; `open_reports` calls this."""
+        self._pace.heed(report, preempted)
+
+    def unheard(self) -> None:
+        """The server says nothing of its load any more; `open_reports` calls this."""
+        self._pace.unheard()
 
     async def _try(self, send: Callable[[], Awaitable[T]]) -> T:
-        await self._places.enter()
+        began = await self._pace.enter()
         try:
             if not self._breaker.calm:
                 await self._pass()
-            this = _Try(self._cuts, self._breaker.goes())
+            this = _Try(began, self._breaker.goes())
             try:
                 result = await send()
             except Exception as error:
@@ -214,7 +241,7 @@ class Limits:
             self._succeeded(this)
             return result
         finally:
-            self._places.leave()
+            self._pace.leave()
 
     async def _pass(self) -> None:
         """Wait until the circuit lets this call through."""
@@ -238,10 +265,7 @@ class Limits:
 
     def _succeeded(self, this: _Try) -> None:
         self._breaker.works(this.probe)
-        self._heard = self._heard or this.cuts == self._cuts
-        # Only calls that had to share a full house say that a larger one would do.
-        if self._places.full:
-            self._resize(self._limit + 1 / self._limit)
+        self._pace.served(this.began)
 
     def _failed(self, this: _Try, judged: Verdict) -> None:
         now = current_time()
@@ -251,13 +275,7 @@ class Limits:
             self._breaker.fails(this.probe, now)
         else:
             self._breaker.works(this.probe)
-        self._heard = self._heard or this.cuts == self._cuts
-        if judged.busy:
-            self._resize(self._limit - 0.5)
-
-    def _resize(self, limit: float) -> None:
-        self._limit = min(max(limit, 1.0), float(self.config.concurrency))
-        self._places.resize(int(self._limit))
+        self._pace.failed(this.began, refused=judged.busy)
 
     def _wait(self, tries: int, judged: Verdict) -> float:
         config = self.config
@@ -274,49 +292,6 @@ class Limits:
             return False  # the error says more than the deadline would
         self._retries += 1
         return True
-
-
-class _Places:
-    """Credits whose limit moves below the most there are: what is too many is withheld."""
-
-    def __init__(self, most: int, name: str) -> None:
-        self._credits = Credits(most, f"calls to {name}")
-        self._withheld = self._to_withhold = 0
-
-    @property
-    def limit(self) -> int:
-        return self._credits.limit - self._to_withhold
-
-    @property
-    def taken(self) -> int:
-        return self._credits.outstanding - self._withheld
-
-    @property
-    def waiting(self) -> int:
-        return self._credits.waiting
-
-    @property
-    def full(self) -> bool:
-        return self.taken >= self.limit
-
-    async def enter(self) -> None:
-        if not self._credits.acquire_nowait():
-            await self._credits.acquire()
-
-    def leave(self) -> None:
-        if self._withheld < self._to_withhold:
-            self._withheld += 1
-        else:
-            self._credits.release()
-
-    def resize(self, limit: int) -> None:
-        """Let at most `limit` in, of the most there are."""
-        self._to_withhold = self._credits.limit - limit
-        while self._withheld < self._to_withhold and self._credits.acquire_nowait():
-            self._withheld += 1
-        while self._withheld > self._to_withhold:
-            self._withheld -= 1
-            self._credits.release()
 
 
 class _Breaker:

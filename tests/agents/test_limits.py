@@ -28,7 +28,8 @@ from duologue.agents.models._limits import (
     Verdict,
     verdict,
 )
-from duologue.engine import ModelError, Seed
+from duologue.agents.models._reports import Report
+from duologue.engine import ModelError, Seed, Service, ServiceRole
 
 VirtualTime = Callable[[Callable[[], Awaitable[Any]]], Any]
 
@@ -345,14 +346,15 @@ def test_reports_from_elsewhere_count_once_a_round(virtual_time: VirtualTime) ->
         limits = make(concurrency=16)
         limits.overloaded()
         limits.overloaded()
-        assert limits.stats.limit == 8
+        assert limits.stats.limit == 12
         await limits.call(Server())
         limits.overloaded()
-        assert limits.stats.limit == 4
-        for _ in range(10):
+        assert limits.stats.limit == 9
+        for _ in range(20):
             await limits.call(Server())
             limits.overloaded()
-        assert limits.stats.limit == 1
+        # An eighth of them is left, whatever is said; only refusals take those.
+        assert limits.stats.limit == 2
 
     virtual_time(main)
 
@@ -472,12 +474,43 @@ def test_a_probe_that_hangs_costs_the_others_their_patience_and_no_more(
     virtual_time(main)
 
 
+def test_a_board_is_shown_how_the_endpoint_is(virtual_time: VirtualTime) -> None:
+    async def main() -> None:
+        limits = make(concurrency=2, failures=1, attempts=1, circuit_s=10.0)
+        server = Server(takes_s=5.0)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(limits.call, server)
+            await anyio.sleep(1)
+            assert limits.service(ServiceRole.USER) == Service(
+                name="the server", role=ServiceRole.USER, in_flight=2, waiting=1, limit=2
+            )
+        with pytest.raises(ConnectFailed):
+            await limits.call(Server(DOWN))
+        down = limits.service(ServiceRole.AGENT)
+        assert (down.up, down.doing) == (False, "circuit open after 1 failures in a row")
+        assert limits.stats.reported is None
+        limits.heed(Report(running=1, waiting=0), 0)
+        assert limits.stats.reported is True
+        limits.unheard()
+        assert limits.stats.reported is False
+
+    virtual_time(main)
+
+
 @pytest.mark.parametrize(
     "wrong",
-    [{"concurrency": 0}, {"attempts": 0}, {"backoff_s": -1.0}, {"patience_s": float("nan")}],
+    [
+        {"least": -1},
+        {"concurrency": 4, "least": 5},
+        {"concurrency": 0},
+        {"attempts": 0},
+        {"backoff_s": -1.0},
+        {"patience_s": float("nan")},
+    ],
 )
 def test_a_setting_that_cannot_be_is_refused_by_name(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(wrong))):
+    with pytest.raises(ValueError, match=list(wrong)[-1]):
         LimitsConfig(**wrong)
 
 

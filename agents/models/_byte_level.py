@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -76,16 +76,25 @@ class Encoder:
         return ids
 
 
+class Decodes(Protocol):
+    """What is needed of a tokenizer to read what it wrote."""
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool) -> str: ...
+
+
 class Decoder:
     """Ids to text: what `tokenizer.decode(ids, skip_special_tokens=False)` gives."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Decodes) -> None:
         self._tokenizer = tokenizer
-        self._bytes = _Bytes(tokenizer) if _kind(tokenizer.decoder) == "ByteLevel" else None
+        # A tokenizer of transformers has a decoder too, and does more than that one.
+        ours = hasattr(tokenizer, "id_to_token") and hasattr(tokenizer, "decoder")
+        level: Any = tokenizer if ours else None
+        self._bytes = _Bytes(level) if ours and _kind(level.decoder) == "ByteLevel" else None
 
     def __call__(self, ids: Iterable[int]) -> str:
         if self._bytes is None:
-            return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
+            return self._tokenizer.decode(list(ids), skip_special_tokens=False)
         return b"".join(map(self._bytes.__getitem__, ids)).decode("utf-8", "replace")
 
 

@@ -11,40 +11,44 @@ learns that nobody waits for the answer.
 
 from __future__ import annotations
 
-import select
+import os
 import ssl
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
-from anyio import (
-    BrokenResourceError,
-    CancelScope,
-    ClosedResourceError,
-    EndOfStream,
-    aclose_forcefully,
-    connect_tcp,
-    current_time,
-    to_thread,
-)
-from anyio.abc import ByteStream, SocketAttribute
+from anyio import BrokenResourceError, CancelScope, EndOfStream, current_time, to_thread
 from msgspec import Struct
 
 from ...engine import Credits, UsageError, checkpoint
 from ._http_parse import BadStatus, ConnectFailed, ConnectionLost, Reader, Response
+from ._http_wire import Wire, cause, connect
 
-_READ = 65536
-"""Bytes asked for at once. Above 128 KiB, malloc maps and unmaps memory for every read."""
+try:
+    import resource
+except ImportError:  # Windows, where sockets are no files
+    resource = None
+
+_CONNECTING = 128
+"""Connections made at once: a server's queue for new ones is short, and whom it drops from there
+waits a second to be asked again."""
+
+_FILES_LEFT = 64
+"""Files that our connections leave for everything else."""
+
+_HEADS = 64
+"""Heads of requests remembered."""
 
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})  # HEAD's bodiless answers: no use
 
 
 class HttpStats(Struct, frozen=True, kw_only=True):
-    """A client's numbers now. `open` counts the connections, busy and `idle`; `waiting` counts
-    the requests that wait for one; the others are totals, each try of a request counted once."""
+    """A client's numbers now. `open` counts the connections, busy and `idle`, of `most`; `waiting`
+    counts the requests that wait for one; the others are totals, each try of a request counted once."""
 
     open: int
+    most: int
     idle: int
     waiting: int
     requests: int
@@ -71,23 +75,46 @@ async def open_http(
     base_url:    `http://` or `https://`, host, port, and what every path begins with.
     headers:     sent with every request; keys belong here. Their values appear in no error, log
                  or `repr`.
-    connections: how many are open at most; a request that finds none free waits its turn.
+    connections: how many are open at most, or fewer where the process may not open so many files;
+                 a request that finds none free waits its turn.
     idle_s:      how long a free connection is kept.
     max_head, max_body: bounds of a response in bytes.
     tls:         for `https://`, instead of Python's default context.
 
-    Raises `UsageError` for a URL or a header that cannot be. Leaving the block closes every
+    Raises `UsageError` for a URL or a header that cannot be, and where no file can be opened any
+    more. Leaving the block closes every
     connection; a request still under way in another task gets `ConnectionLost`.
     """
     origin = _Origin(base_url, headers or {})
     if origin.tls and tls is None:
         # Reads the system's certificates: tens of milliseconds.
         tls = await to_thread.run_sync(ssl.create_default_context)
+    left = connections_left()
+    if left < 1:
+        raise UsageError(
+            f"no connection to {origin.name}: this process has as many files open as it may; "
+            "raise the limit (`ulimit -n`)"
+        )
+    connections = min(connections, left)
     http = Http(origin, tls if origin.tls else None, connections, idle_s, max_head, max_body)
     try:
         yield http
     finally:
         await http._close()
+
+
+def connections_left() -> int:
+    """How many connections this process may still open, as far as files go."""
+    if resource is None:
+        return 1 << 31
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most == resource.RLIM_INFINITY:
+        return 1 << 31
+    try:
+        taken = len(os.listdir("/proc/self/fd"))
+    except OSError:  # no /proc: an application that has more of its own files open sets less
+        taken = 0
+    return most - taken - _FILES_LEFT
 
 
 class _Origin:
@@ -145,43 +172,6 @@ def _lines(headers: Iterable[tuple[str, str]]) -> bytes:
         raise UsageError("the value of a header has a character outside Latin-1") from None
 
 
-class _Connection:
-    """A stream and the reader of its responses."""
-
-    __slots__ = ("_poll", "idle_since", "reader", "stream")
-
-    def __init__(self, stream: ByteStream, reader: Reader) -> None:
-        self.stream = stream
-        self.reader = reader
-        self.idle_since = 0.0
-        self._poll = select.poll()  # made once: making one costs more than asking it
-        self._poll.register(stream.extra(SocketAttribute.raw_socket).fileno(), select.POLLIN)
-
-    @property
-    def stale(self) -> bool:
-        """The server has closed the idle connection, or says something nobody asked for."""
-        return bool(self._poll.poll(0))
-
-    async def exchange(self, request: bytes) -> Response:
-        """Send a request and read its response. Raises `HttpError`; the connection is then over."""
-        reader = self.reader
-        reader.begin()
-        try:
-            await self.stream.send(request)
-            while not reader.complete:
-                reader.feed(await self.stream.receive(_READ))
-        except (EndOfStream, BrokenResourceError, ClosedResourceError, OSError) as error:
-            when = "in the middle of" if reader.begun else "before"
-            raise ConnectionLost(
-                f"the connection ended {when} the response ({_cause(error)})", begun=reader.begun
-            ) from error
-        return reader.response()
-
-    async def close(self) -> None:
-        self.reader.close()
-        await aclose_forcefully(self.stream)
-
-
 class Http:
     """A client; made by `open_http`. Safe to use from any number of tasks of its loop."""
 
@@ -197,8 +187,10 @@ class Http:
         self._origin, self._tls = origin, tls
         self._idle_s, self._max_head, self._max_body = idle_s, max_head, max_body
         self._places = Credits(connections, f"connections to {origin.name}")
-        self._open: set[_Connection] = set()
-        self._idle: deque[_Connection] = deque()  # used last on the right
+        self._connecting = Credits(_CONNECTING, f"connections being made to {origin.name}")
+        self._heads: dict[str, bytes] = {}
+        self._open: set[Wire] = set()
+        self._idle: deque[Wire] = deque()  # used last on the right
         self._requests = self._reused = self._stale = 0
         self._closed = False
 
@@ -210,6 +202,7 @@ class Http:
         """The numbers now."""
         return HttpStats(
             open=len(self._open),
+            most=self._places.limit,
             idle=len(self._idle),
             waiting=self._places.waiting,
             requests=self._requests,
@@ -272,16 +265,23 @@ class Http:
     def _encode(
         self, method: str, path: str, body: bytes, headers: Iterable[tuple[str, str]]
     ) -> bytes:
+        head = self._heads.get(f"{method} {path}") or self._head(method, path)
+        extra = _lines(headers) if headers else b""
+        return b"".join((head, extra, b"content-length: %d\r\n\r\n" % len(body), body))
+
+    def _head(self, method: str, path: str) -> bytes:
+        """What every request for `path` begins with."""
         if method not in _METHODS:
             raise UsageError(f"no method {method!r} here; one of: {', '.join(sorted(_METHODS))}")
         if not path.startswith("/") or not path.isascii() or not path.isprintable() or " " in path:
             raise UsageError(f"no path is written {path!r}; quote it, from the slash on")
         line = f"{method} {self._origin.path}{path} HTTP/1.1\r\n".encode()
-        extra = _lines(headers) if headers else b""
-        length = b"content-length: %d\r\n\r\n" % len(body)
-        return b"".join((line, self._origin.head, extra, length, body))
+        if len(self._heads) >= _HEADS:
+            self._heads.clear()
+        head = self._heads[f"{method} {path}"] = line + self._origin.head
+        return head
 
-    async def _take(self) -> _Connection | None:
+    async def _take(self) -> Wire | None:
         """A free connection that is still good, the one used last first."""
         idle = self._idle
         expired = current_time() - self._idle_s
@@ -294,30 +294,24 @@ class Http:
             await self._discard(connection)
         return None
 
-    async def _connect(self) -> _Connection:
+    async def _connect(self) -> Wire:
         origin = self._origin
+        reader = Reader(self._max_head, self._max_body)
+        if not self._connecting.acquire_nowait():
+            await self._connecting.acquire()
         try:
-            stream: ByteStream
-            if self._tls is not None:
-                stream = await connect_tcp(
-                    origin.host,
-                    origin.port,
-                    ssl_context=self._tls,
-                    tls_hostname=origin.host,
-                    tls_standard_compatible=False,
-                )
-            else:
-                stream = await connect_tcp(origin.host, origin.port)
+            connection = await connect(origin.host, origin.port, self._tls, reader)
         except (OSError, EndOfStream, BrokenResourceError, UnicodeError) as error:
-            raise ConnectFailed(f"cannot connect to {origin.name} ({_cause(error)})") from error
-        connection = _Connection(stream, Reader(self._max_head, self._max_body))
+            raise ConnectFailed(f"cannot connect to {origin.name} ({cause(error)})") from error
+        finally:
+            self._connecting.release()
         self._open.add(connection)
         if self._closed:
             await self._discard(connection)
             raise self._gone()
         return connection
 
-    async def _exchange(self, connection: _Connection, data: bytes) -> Response:
+    async def _exchange(self, connection: Wire, data: bytes) -> Response:
         self._requests += 1
         try:
             response = await connection.exchange(data)
@@ -331,7 +325,7 @@ class Http:
             await self._discard(connection)
         return response
 
-    async def _discard(self, connection: _Connection) -> None:
+    async def _discard(self, connection: Wire) -> None:
         self._open.discard(connection)
         await connection.close()
 
@@ -345,11 +339,3 @@ class Http:
 
     def _gone(self) -> ConnectFailed:
         return ConnectFailed(f"the client of {self._origin.name} was closed")
-
-
-def _cause(error: BaseException) -> str:
-    """An error of the transport in a few words; they come from the system, never from the peer."""
-    root = error.__cause__ or error
-    if isinstance(root, OSError) and root.strerror:
-        return root.strerror
-    return type(root).__name__

@@ -7,85 +7,33 @@ are watched: what is in flight when one crashes fails, and what comes after wait
 
 from __future__ import annotations
 
-import math
 import tempfile
-from array import array
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import msgspec
 from anyio import to_thread
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from ...engine import DuologueError, ModelError, Span, UsageError, checkpoint
-from ._http import open_http
+from ...engine import DuologueError, ModelError, UsageError, checkpoint
+from ._byte_level import Decoder, Decodes
+from ._http import Http, connections_left, open_http
+from ._limits import LimitsConfig
 from ._model import Generation, Request
 from ._vllm_config import VllmConfig
 from ._vllm_endpoint import Endpoint, OwnEndpoint, update_all
 from ._vllm_server import Server
 from ._vllm_weights import Control, FileRoute, Route
+from ._vllm_wire import History, read_answer, write_ask
 
 _GENERATE = "/inference/v1/generate"
 
 _CONTROL_CONNECTIONS = 4
 
-
-class Decoder(Protocol):
-    """What is needed of a tokenizer."""
-
-    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool) -> str: ...
-
-
-# What goes out and what is read of what comes back; the rest of an answer is skipped.
-
-
-class _Sampling(Struct, frozen=True, kw_only=True):
-    # A server's own defaults would bias the log-probabilities, so everything is said.
-    temperature: float
-    max_tokens: int
-    seed: int
-    stop_token_ids: tuple[int, ...]
-    top_p: float = 1.0
-    top_k: int = 0
-    min_p: float = 0.0
-    repetition_penalty: float = 1.0
-    ignore_eos: bool = True
-    logprobs: int = 0
-    detokenize: bool = False
-
-
-class _Ask(Struct, frozen=True, kw_only=True):
-    token_ids: list[int]
-    sampling_params: _Sampling
-    cache_salt: str
-
-
-class _Logprob(Struct, frozen=True, gc=False):
-    token_id: int
-    logprob: float
-
-
-class _Logprobs(Struct, frozen=True):
-    content: list[_Logprob]
-
-
-class _Version(Struct, frozen=True, gc=False):
-    version: str
-    start: int
-    end: int
-
-
-class _Choice(Struct, frozen=True):
-    token_ids: list[int]
-    logprobs: _Logprobs
-    finish_reason: str | None = None
-    weight_versions: list[_Version] | None = None
-
-
-class _Answer(Struct, frozen=True):
-    choices: list[_Choice]
+_OF_SEVERAL: dict[str, Any] = {"attempts": 2, "patience_s": 5.0}
+"""One server of several is left for another sooner."""
 
 
 class _Card(Struct, frozen=True):
@@ -96,14 +44,20 @@ class _Models(Struct, frozen=True):
     data: list[_Card]
 
 
-_encode = msgspec.json.Encoder().encode
-_decode_answer = msgspec.json.Decoder(_Answer).decode
+class _Session:
+    """An open dialogue: the server it stays with, and its tokens as they are sent."""
+
+    __slots__ = ("history", "home")
+
+    def __init__(self) -> None:
+        self.home: Endpoint | None = None
+        self.history: History = History()
 
 
 @asynccontextmanager
 async def open_vllm(
     target: str,
-    tokenizer: Decoder,
+    tokenizer: Decodes,
     *,
     settings: VllmConfig | None = None,
     context: int = 1024,
@@ -119,7 +73,8 @@ async def open_vllm(
     target:    URLs of running servers, separated by commas; or a model folder, for which a server
                is started on this machine and stopped with the block.
     tokenizer: turns sampled tokens into text.
-    context:   the longest conversation in tokens. live: requests in flight at once.
+    context:   the longest conversation in tokens.
+    live:      requests in flight at once on each server; the others wait their turn.
     device, threads: of a server that we start. log: where it writes; by default a temporary file.
     version:   the number of the weights that are served first.
     say:       told, a line at a time, how the start goes.
@@ -133,12 +88,14 @@ async def open_vllm(
         model = VllmModel(tokenizer, context)
         route = make_route(settings)
         if is_url(target):
-            for url in target.split(","):
-                http = await stack.enter_async_context(open_http(url, connections=live))
-                control = await stack.enter_async_context(
-                    open_http(url, connections=_CONTROL_CONNECTIONS)
-                )
-                endpoint = Endpoint(url, http, Control(url, control), route, version)
+            urls = target.split(",")
+            share = connections_left() // len(urls) - _CONTROL_CONNECTIONS
+            for url in urls:
+                http, control = await _clients(stack, url, min(live, max(1, share)))
+                limits = LimitsConfig(concurrency=http.stats.most)
+                if len(urls) > 1:
+                    limits = structs.replace(limits, **_OF_SEVERAL)
+                endpoint = Endpoint(url, http, control, route, version, limits)
                 await endpoint.adopt()
                 model.endpoints.append(endpoint)
         else:
@@ -153,15 +110,19 @@ async def open_vllm(
                 log=log or Path(tempfile.mkdtemp(prefix="duologue-")) / "vllm.log",
                 say=say or _say_nothing,
             )
-            url = server.url
-            http = await stack.enter_async_context(open_http(url, connections=live))
-            control = await stack.enter_async_context(
-                open_http(url, connections=_CONTROL_CONNECTIONS)
-            )
-            own = OwnEndpoint(url, http, Control(url, control), route, version, server)
-            await stack.enter_async_context(own.kept(settings.restarts))
+            http, control = await _clients(stack, server.url, live)
+            limits = LimitsConfig(concurrency=http.stats.most)
+            own = OwnEndpoint(server, http, control, route, version, limits)
+            await stack.enter_async_context(own.kept(settings.restarts, settings.hang_s))
             model.endpoints.append(own)
         yield model
+
+
+async def _clients(stack: AsyncExitStack, url: str, connections: int) -> tuple[Http, Control]:
+    """One for requests that generate, and one for control."""
+    http = await stack.enter_async_context(open_http(url, connections=connections))
+    control = await stack.enter_async_context(open_http(url, connections=_CONTROL_CONNECTIONS))
+    return http, Control(url, control)
 
 
 def is_url(target: str) -> bool:
@@ -211,11 +172,11 @@ def _say_nothing(text: str) -> None:
 class VllmModel:
     """A `Model` and a `WeightSink`; made by `open_vllm`."""
 
-    def __init__(self, tokenizer: Decoder, context: int) -> None:
+    def __init__(self, tokenizer: Decodes, context: int) -> None:
         self.endpoints: list[Endpoint] = []
-        self._tokenizer = tokenizer
+        self._text_of = Decoder(tokenizer)
         self._context = context
-        self._homes: dict[str, Endpoint | None] = {}  # of the open sessions
+        self._sessions: dict[str, _Session] = {}  # the open ones
 
     @property
     def version(self) -> int:
@@ -229,31 +190,56 @@ class VllmModel:
 
     def open(self, session: str) -> None:
         """Announce a dialogue: it will stay with one server while it can."""
-        self._homes.setdefault(session, None)
+        if session not in self._sessions:
+            self._sessions[session] = _Session()
 
     def close(self, session: str) -> None:
         """End a dialogue."""
-        home = self._homes.pop(session, None)
-        if home is not None:
-            home.sessions -= 1
+        closed = self._sessions.pop(session, None)
+        if closed is not None and closed.home is not None:
+            closed.home.sessions -= 1
 
     async def generate(self, request: Request) -> Generation:
         """Sample a reply to `request.tokens`.
 
-        While a server of ours is being started again this waits. Raises `ModelError` when the
-        tokens cannot be sampled after, when the server fails or its answer does not fit the
-        request. Cancelling aborts the generation in the server too.
+        While a server of ours is being started again this waits. Of several servers another one
+        is asked when the session's fails. Raises `ModelError` when the tokens cannot be sampled
+        after, when the server fails or its answer does not fit the request. Cancelling aborts the
+        generation in the server too.
         """
         try:
             self._check(request)
         except DuologueError:
             await checkpoint()
             raise
-        endpoint = self._place(request.session)
-        await endpoint.serving.wait()
-        body = await endpoint.post(_GENERATE, _encode(self._ask(request, endpoint)))
+        session = self._sessions.get(request.session)
+        history = session.history if session is not None else History()
+        most = min(request.sampling.max_tokens, self._context - len(request.tokens))
+        tries = len(self.endpoints)
+        while True:
+            endpoint = self._place(session)
+            body = write_ask(
+                history.render(request.tokens),
+                request.sampling,
+                seed=request.seed,
+                most=most,
+                salt=endpoint.salt,
+            )
+            try:
+                answer = await endpoint.post(_GENERATE, body)
+                break
+            except ModelError:
+                tries -= 1
+                if not tries or not endpoint.failing:
+                    raise
         try:
-            return self._read(request, endpoint, body)
+            return read_answer(
+                answer,
+                request,
+                most=most,
+                version_of=endpoint.version_of,
+                text_of=self._text_of,
+            )
         except ValueError as error:  # msgspec's errors are of this class too
             raise ModelError(f"vLLM at {endpoint.url} answered with {error}") from error
 
@@ -278,73 +264,15 @@ class VllmModel:
                 f"{self._context}; end the dialogue before, or allow a larger context"
             )
 
-    def _place(self, session: str) -> Endpoint:
+    def _place(self, session: _Session | None) -> Endpoint:
         """The session's server; a new one for a session that has none, or whose server fails."""
-        home = self._homes.get(session)
-        if home is not None and (not home.failing or len(self.endpoints) == 1):
+        home = session.home if session is not None else None
+        if home is not None and (len(self.endpoints) == 1 or not home.failing):
             return home
         best = min(self.endpoints, key=lambda e: (e.failing, e.sessions, e.busy))
-        if session in self._homes:
+        if session is not None:
             if home is not None:
                 home.sessions -= 1
             best.sessions += 1
-            self._homes[session] = best
+            session.home = best
         return best
-
-    def _ask(self, request: Request, endpoint: Endpoint) -> _Ask:
-        sampling = request.sampling
-        room = self._context - len(request.tokens)
-        return _Ask(
-            token_ids=list(request.tokens),
-            sampling_params=_Sampling(
-                temperature=sampling.temperature,
-                max_tokens=min(sampling.max_tokens, room),
-                seed=request.seed & ((1 << 63) - 1),
-                stop_token_ids=sampling.stop,
-            ),
-            cache_salt=endpoint.salt,
-        )
-
-    def _read(self, request: Request, endpoint: Endpoint, body: bytes) -> Generation:
-        """The generation in an answer. Raises `ValueError` for one that does not fit."""
-        choices = _decode_answer(body).choices
-        if len(choices) != 1:
-            raise ValueError(f"{len(choices)} choices instead of one")
-        choice = choices[0]
-        ids, sampled = choice.token_ids, choice.logprobs.content
-        most = min(request.sampling.max_tokens, self._context - len(request.tokens))
-        if not 1 <= len(ids) <= most:
-            raise ValueError(f"{len(ids)} tokens instead of 1 to {most}")
-        if [one.token_id for one in sampled] != ids:
-            raise ValueError(f"log-probabilities of other tokens than the {len(ids)} it sampled")
-        if not all(math.isfinite(one.logprob) and one.logprob <= 1e-3 for one in sampled):
-            raise ValueError("log-probabilities that are none")
-        stopped = ids[-1] in request.sampling.stop
-        if choice.finish_reason != ("stop" if stopped else "length"):
-            raise ValueError(
-                f"finish reason {choice.finish_reason!r} after {len(ids)} tokens, the last "
-                f"{ids[-1]}"
-            )
-        spoken = ids[:-1] if stopped else ids
-        return Generation(
-            text=self._tokenizer.decode(spoken, skip_special_tokens=False),
-            ids=array("i", ids),
-            logps=array("f", [one.logprob for one in sampled]),
-            finish="stop" if stopped else "length",
-            spans=_spans(choice.weight_versions, len(ids), endpoint),
-        )
-
-
-def _spans(found: list[_Version] | None, count: int, endpoint: Endpoint) -> tuple[Span, ...]:
-    """Which version sampled what; together they cover all `count` tokens, in order."""
-    if not found:
-        raise ValueError("no weight versions; use a vLLM that reports them (0.32 does)")
-    spans = tuple(
-        Span(span.start, span.end, endpoint.version_of(span.version))
-        for span in found
-        if span.end > span.start
-    )
-    edges = [0, *(span.end for span in spans)]
-    if [span.start for span in spans] != edges[:-1] or edges[-1] != count:
-        raise ValueError(f"weight versions that do not cover its {count} tokens: {found}")
-    return spans

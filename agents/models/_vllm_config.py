@@ -15,6 +15,8 @@ class VllmConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     args:     more flags for vLLM; they win over ours.
     restarts: how often a server that crashed is started again.
     ready_s:  seconds a server may take until it answers.
+    hang_s:   seconds without a sign of life, while requests wait, after which it is replaced like
+              one that crashed: no answer, and no token by its own count.
     weights:  how new weights travel: `file` anywhere on one machine; `nccl` from a GPU to others;
               `ipc` within one GPU.
     tokenizer: for `vllm:URL`, the folder with the served model's tokenizer; empty asks the server
@@ -25,11 +27,13 @@ class VllmConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     args: tuple[str, ...] = ()
     restarts: int = 3
     ready_s: float = 600.0
+    hang_s: float = 60.0
     weights: Literal["file", "nccl", "ipc"] = "file"
     tokenizer: str = ""
 
     def __post_init__(self) -> None:
         if self.restarts < 0:
             raise ValueError(f"restarts is {self.restarts}; it must not be negative")
-        if self.ready_s <= 0:
-            raise ValueError(f"ready_s is {self.ready_s}; it must be positive")
+        for name in ("ready_s", "hang_s"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")

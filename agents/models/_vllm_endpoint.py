@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
 from anyio import Event, Lock, create_task_group
 from anyio.abc import Process, TaskStatus
 
-from ...engine import ModelError, one_error
+from ...engine import ModelError, Seed, checkpoint, one_error
 from ._http import Http
 from ._http_parse import BadStatus, ConnectFailed, ConnectionLost, HttpError
+from ._limits import Limits, LimitsConfig, Verdict, verdict
 from ._vllm_server import Server, ServerDied
 from ._vllm_weights import Control, Route, WeightsRefused, update_weights
 
@@ -22,6 +25,11 @@ SETTLE_S = 2.0
 BACKOFF_S = 0.5
 """The pause before the first restart; it doubles with every further one."""
 
+AVOID_S = 5.0
+"""How long a server that could not be reached is avoided where there are others."""
+
+_COUNTS = re.compile(r"^vllm:(?:prompt|generation)_tokens_total\{.*\} (\S+)$", re.MULTILINE)
+
 _FIRST_LABEL = "default"
 """What vLLM calls weights that nobody has named."""
 
@@ -30,23 +38,39 @@ class Endpoint:
     """A server of somebody else's.
 
     serving:  set while requests may go there.
-    failing:  the last request could not reach it.
-    busy, sessions: requests in flight, and dialogues that live there.
+    limits:   how many requests it gets at once, and when one is tried again.
+    busy, sessions: requests that it has or that wait for it, and dialogues that live there.
     version:  the number of the weights it serves.
     """
 
-    def __init__(self, url: str, http: Http, control: Control, route: Route, version: int) -> None:
-        self.url = url
-        self.version = version
-        self.serving = Event()
-        self.failing = False
-        self.busy = self.sessions = 0
+    def __init__(
+        self,
+        url: str,
+        http: Http,
+        control: Control,
+        route: Route,
+        version: int,
+        limits: LimitsConfig,
+    ) -> None:
+        self.url: str = url
+        self.version: int = version
+        self.serving: Event = Event()
+        self.limits: Limits = Limits(url, limits, seed=Seed(0) / url, judge=self._judge)
+        self.busy: int = 0
+        self.sessions: int = 0
+        self._answers = 0
+        self._avoid_until = 0.0
         self._http, self._control, self._route = http, control, route
         self._labels: dict[str, int] = {}
         self._fresh = True  # no update in its life yet
         self._sound = True  # its weights are what we think
         self._doubts = 0  # how often they were not
         self._lock = Lock()
+
+    @property
+    def failing(self) -> bool:
+        """It could not be reached a moment ago."""
+        return self._avoid_until > 0 and anyio.current_time() < self._avoid_until
 
     @property
     def salt(self) -> str:
@@ -78,22 +102,35 @@ class Endpoint:
         self.serving.set()
 
     async def post(self, path: str, body: bytes) -> bytes:
-        """The body of its answer. Raises `ModelError`."""
-        doubts = self._doubts
+        """The body of its answer. Waits its turn, and is sent again where `limits` allow.
+
+        Raises `ModelError`.
+        """
         self.busy += 1
         try:
-            if not self._sound:
-                raise ModelError(
-                    f"vLLM at {self.url} has weights of unknown state since an update failed; "
-                    "push weights again"
-                )
-            response = self._http.check(await self._http.request("POST", path, body))
+            return await self.limits.call(partial(self._send, path, body))
         except HttpError as error:
-            self._trouble(error)
             raise self._error(error) from error
         finally:
             self.busy -= 1
-        self.failing = False
+
+    async def _send(self, path: str, body: bytes) -> bytes:
+        if not self.serving.is_set():
+            await self.serving.wait()
+        if not self._sound:
+            await checkpoint()
+            raise ModelError(
+                f"vLLM at {self.url} has weights of unknown state since an update failed; "
+                "push weights again"
+            )
+        doubts = self._doubts
+        try:
+            response = self._http.check(await self._http.request("POST", path, body))
+        except HttpError as error:
+            self._trouble(error)
+            raise
+        self._answers += 1
+        self._avoid_until = 0.0
         if self._doubts != doubts:
             raise ModelError(f"vLLM at {self.url} sampled while an update failed")
         return response.body
@@ -123,35 +160,39 @@ class Endpoint:
 
     def _trouble(self, error: HttpError) -> None:
         """A request came to nothing."""
-        self.failing = not isinstance(error, BadStatus)
+        if not isinstance(error, BadStatus):
+            self._avoid_until = anyio.current_time() + AVOID_S
+
+    def _judge(self, error: Exception) -> Verdict:
+        return verdict(error)
 
     def _error(self, error: Exception) -> ModelError:
         return ModelError(f"vLLM at {self.url}: {error}")
 
 
 class OwnEndpoint(Endpoint):
-    """A server of ours: started, watched, and started again when it crashes."""
+    """A server of ours: started, watched, and started again when it crashes or hangs."""
 
     def __init__(
         self,
-        url: str,
+        server: Server,
         http: Http,
         control: Control,
         route: Route,
         version: int,
-        server: Server,
+        limits: LimitsConfig,
     ) -> None:
-        super().__init__(url, http, control, route, version)
+        super().__init__(server.url, http, control, route, version, limits)
         self._server = server
         self._file = ""  # the weights of `version`; none for those in the folder
         self._suspect = Event()
 
     @asynccontextmanager
-    async def kept(self, restarts: int) -> AsyncGenerator[None]:
+    async def kept(self, restarts: int, hang_s: float) -> AsyncGenerator[None]:
         """Keep it running inside the block. Raises `ServerDied`."""
         with one_error():
             async with self._server.lodged() as model, create_task_group() as tasks:
-                await tasks.start(self._keep, model, restarts)
+                await tasks.start(self._keep, model, restarts, hang_s)
                 try:
                     yield
                 finally:
@@ -174,7 +215,9 @@ class OwnEndpoint(Endpoint):
                 self._file = path
                 return
 
-    async def _keep(self, model: Path, restarts: int, *, task_status: TaskStatus[None]) -> None:
+    async def _keep(
+        self, model: Path, restarts: int, hang_s: float, *, task_status: TaskStatus[None]
+    ) -> None:
         for crashes in range(restarts + 1):
             if crashes:
                 self._server.say(f"vLLM ended; starting it again ({crashes} of {restarts})")
@@ -184,7 +227,7 @@ class OwnEndpoint(Endpoint):
                 if await self._greeted():
                     if not crashes:
                         task_status.started()
-                    while await self._well(process):
+                    while await self._well(process, hang_s):
                         self.serving.set()
                 self._suspend()
         raise ServerDied(
@@ -205,17 +248,26 @@ class OwnEndpoint(Endpoint):
         self.serving.set()
         return True
 
-    async def _well(self, process: Process) -> bool:
+    async def _well(self, process: Process, hang_s: float) -> bool:
         """Wait until something happens to the server; whether it may go on."""
-        async with create_task_group() as either:
+        hung = False
+        async with create_task_group() as first:
 
-            async def until(event: Event) -> None:
-                await event.wait()
-                either.cancel_scope.cancel()
+            async def end_with(wait: Callable[[], Awaitable[object]]) -> None:
+                await wait()
+                first.cancel_scope.cancel()
 
-            either.start_soon(until, self._suspect)
-            await process.wait()
-            either.cancel_scope.cancel()
+            async def watch() -> None:
+                nonlocal hung
+                await self._hangs(hang_s)
+                hung = True
+
+            first.start_soon(end_with, self._suspect.wait)
+            first.start_soon(end_with, watch)
+            first.start_soon(end_with, process.wait)
+        if hung:
+            self._server.say(f"vLLM gave no sign of life for {hang_s:g} s while requests waited")
+            return False
         if process.returncode is None and self._sound:
             # The engine may be gone while the front still answers; then that ends soon too.
             with anyio.move_on_after(SETTLE_S):
@@ -230,10 +282,56 @@ class OwnEndpoint(Endpoint):
             return False
         return True
 
+    async def _hangs(self, hang_s: float) -> None:
+        """Wait until requests have waited `hang_s` for a server that shows no life.
+
+        It may be stopped as a whole, or its front may answer while its engine does nothing: an
+        answer is a sign of life, and so is a token by its own count, for a long generation has no
+        answers. An update pauses everybody, and has deadlines of its own.
+        """
+        answers, last = self._answers, ""
+        since = anyio.current_time()
+        while True:
+            await anyio.sleep(hang_s / 8)
+            alive = self._answers != answers or not self.busy or self._lock.locked()
+            answers = self._answers
+            if not alive:
+                count = None
+                with anyio.move_on_after(hang_s / 8):
+                    count = await self._count()
+                alive, last = count not in (None, last), count or last
+            if alive:
+                since = anyio.current_time()
+            elif anyio.current_time() - since >= hang_s:
+                return
+
+    async def _count(self) -> str | None:
+        """A text that changes with every token the server reads or writes; None without answer.
+
+        One that does not count answers at least: then it changes every time.
+        """
+        try:
+            body = await self._control.get("/metrics")
+        except BadStatus:
+            body = b""
+        except HttpError:
+            return None
+        found = _COUNTS.findall(body.decode("utf-8", "replace"))
+        return " ".join(found) or str(anyio.current_time())
+
     def _trouble(self, error: HttpError) -> None:
         # A refusal (4xx) is about the request; anything else may be the server's end.
         if not isinstance(error, BadStatus) or error.status >= 500:
             self._suspend()
+
+    def _judge(self, error: Exception) -> Verdict:
+        # What a crash takes with it is not sent again: it may be what the server died of, and the
+        # next one would too. Nor is there a circuit: `_keep` knows better how the server is.
+        match verdict(error):
+            case Verdict(busy=True, after_s=after_s):
+                return Verdict(retry=True, busy=True, after_s=after_s)
+            case _:
+                return Verdict(retry=isinstance(error, ConnectFailed))
 
     def _suspend(self) -> None:
         """Let nobody in until `_keep` has seen to the server."""

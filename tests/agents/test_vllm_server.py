@@ -336,10 +336,10 @@ async def test_dialogues_spread_over_servers_and_stay(folder: Path) -> None:
                 model.open(f"s{index}")
                 await model.generate(ask(OK, session=f"s{index}"))
             assert [endpoint.sessions for endpoint in model.endpoints] == [3, 3]
-            homes = dict(model._homes)
+            homes = {name: one.home for name, one in model._sessions.items()}
             for index in range(6):
                 await model.generate(ask(OK, session=f"s{index}"))
-            assert model._homes == homes
+            assert homes == {name: one.home for name, one in model._sessions.items()}
             for index in range(6):
                 model.close(f"s{index}")
             assert [endpoint.sessions for endpoint in model.endpoints] == [0, 0]

@@ -1,0 +1,167 @@
+"""What goes to vLLM and what is read of what comes back, as cheaply as it can be exact.
+
+A dialogue sends its whole history at every turn. Its tokens are only ever appended to, so they are
+rendered as JSON once; doing it anew each time would cost the square of the dialogue's length.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from math import isfinite
+
+import msgspec
+from msgspec import Struct
+
+from ...engine import Span
+from ._model import Generation, Request, Sampling
+
+
+class _Sampling(Struct, frozen=True, kw_only=True, gc=False):
+    # A server's own defaults would bias the log-probabilities, so everything is said.
+    temperature: float
+    max_tokens: int
+    seed: int
+    stop_token_ids: tuple[int, ...]
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    ignore_eos: bool = True
+    logprobs: int = 0
+    detokenize: bool = False
+
+
+class _Rest(Struct, frozen=True, kw_only=True, gc=False):
+    sampling_params: _Sampling
+    cache_salt: str
+
+
+# The rest of an answer is skipped.
+
+
+class _Logprob(Struct, frozen=True, gc=False):
+    token_id: int
+    logprob: float
+
+
+class _Logprobs(Struct, frozen=True, gc=False):
+    content: list[_Logprob]
+
+
+class _Version(Struct, frozen=True, gc=False):
+    version: str
+    start: int
+    end: int
+
+
+class _Choice(Struct, frozen=True, gc=False):
+    token_ids: list[int]
+    logprobs: _Logprobs
+    finish_reason: str | None = None
+    weight_versions: list[_Version] | None = None
+
+
+class _Answer(Struct, frozen=True, gc=False):
+    choices: list[_Choice]
+
+
+_encode = msgspec.json.Encoder().encode
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+
+_ANY_SEED = (1 << 63) - 1
+
+
+class History:
+    """A session's tokens as JSON: what was rendered stays, what was appended is added.
+
+    An array of ints is taken to be the session's transcript, which grows and never changes (see
+    `Request.tokens`); another array, and every other sequence, is rendered from the start.
+    """
+
+    __slots__ = ("_count", "_rendered", "_tokens")
+
+    def __init__(self) -> None:
+        self._tokens: Sequence[int] | None = None
+        self._rendered = bytearray()
+        self._count = 0
+
+    def render(self, tokens: Sequence[int]) -> bytearray:
+        """`1,2,3`, to be used before the next call."""
+        if tokens is not self._tokens or len(tokens) < self._count:
+            self._tokens = tokens if isinstance(tokens, array) else None
+            self._rendered, self._count = bytearray(), 0
+        if len(tokens) > self._count:
+            if self._count:
+                self._rendered += b","
+            self._rendered += _encode(list(tokens[self._count :]))[1:-1]
+            self._count = len(tokens)
+        return self._rendered
+
+
+def write_ask(history: bytearray, sampling: Sampling, *, seed: int, most: int, salt: str) -> bytes:
+    """The body of a request for at most `most` tokens after `history`."""
+    rest = _Rest(
+        sampling_params=_Sampling(
+            temperature=sampling.temperature,
+            max_tokens=most,
+            seed=seed & _ANY_SEED,
+            stop_token_ids=sampling.stop,
+        ),
+        cache_salt=salt,
+    )
+    return b"".join((b'{"token_ids":[', history, b"],", _encode(rest)[1:]))
+
+
+def read_answer(
+    body: bytes,
+    request: Request,
+    *,
+    most: int,
+    version_of: Callable[[str], int],
+    text_of: Callable[[Iterable[int]], str],
+) -> Generation:
+    """The generation in an answer. Raises `ValueError` for one that does not fit the request."""
+    choices = _decode_answer(body).choices
+    if len(choices) != 1:
+        raise ValueError(f"{len(choices)} choices instead of one")
+    choice = choices[0]
+    ids, sampled = choice.token_ids, choice.logprobs.content
+    if not 1 <= len(ids) <= most:
+        raise ValueError(f"{len(ids)} tokens instead of 1 to {most}")
+    if [one.token_id for one in sampled] != ids:
+        raise ValueError(f"log-probabilities of other tokens than the {len(ids)} it sampled")
+    logps = array("f", [one.logprob for one in sampled])
+    if max(logps) > 1e-3 or not isfinite(sum(logps)):
+        raise ValueError("log-probabilities that are none")
+    stopped = ids[-1] in request.sampling.stop
+    if choice.finish_reason != ("stop" if stopped else "length"):
+        raise ValueError(
+            f"finish reason {choice.finish_reason!r} after {len(ids)} tokens, the last {ids[-1]}"
+        )
+    return Generation(
+        text=text_of(ids[:-1] if stopped else ids),
+        ids=array("i", ids),
+        logps=logps,
+        finish="stop" if stopped else "length",
+        spans=_spans(choice.weight_versions, len(ids), version_of),
+    )
+
+
+def _spans(
+    found: list[_Version] | None, count: int, version_of: Callable[[str], int]
+) -> tuple[Span, ...]:
+    """Which version sampled what; together they cover all `count` tokens, in order."""
+    if not found:
+        raise ValueError("no weight versions; use a vLLM that reports them (0.32 does)")
+    spans = tuple(
+        [
+            Span(span.start, span.end, version_of(span.version))
+            for span in found
+            if span.end > span.start
+        ]
+    )
+    edges = [0, *[span.end for span in spans]]
+    if [span.start for span in spans] != edges[:-1] or edges[-1] != count:
+        raise ValueError(f"weight versions that do not cover its {count} tokens: {found}")
+    return spans

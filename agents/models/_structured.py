@@ -52,7 +52,7 @@ async def ask_json(
         try:
             if reply.finish == "length":
                 raise ValueError(f"it was cut off at {sampling.max_tokens} tokens")
-            return msgspec.json.decode(_json_in(reply.text), type=type)
+            return msgspec.json.decode(json_in(reply.text), type=type)
         except (ValueError, RecursionError) as failure:  # msgspec's errors are of the first class
             wrong = str(failure)
         asked += [
@@ -94,7 +94,7 @@ def _strict(part: Any) -> Any:
     return found
 
 
-def _json_in(text: str) -> str:
+def json_in(text: str) -> str:
     """The JSON in a reply, without thoughts before it and a fence around it."""
     text = text.rpartition("</think>")[2].strip()
     if text.startswith("```") and text.endswith("```"):

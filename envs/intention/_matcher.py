@@ -15,7 +15,8 @@ from math import log
 
 from msgspec import Struct
 
-from ._words import Term, is_small_talk, mentions_weather, terms, words
+from .._hearing import words
+from ._words import Term, is_small_talk, mentions_weather, terms
 
 
 class Subject(Struct, frozen=True, gc=False):

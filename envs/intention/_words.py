@@ -8,11 +8,11 @@ question ("type", "specific", "preferred") weigh little.
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
 from msgspec import Struct
 
+from .._hearing import stem
 from ._lexicon import (
     CUES,
     FAINT,
@@ -25,9 +25,6 @@ from ._lexicon import (
     WEATHER,
 )
 
-HEARD_CHARS = 2000
-"""How much of a line the user takes in. Bounds the work that any text can cause."""
-
 
 class Term(Struct, frozen=True, gc=False):
     """A meaningful word: its stem ("" for a cue like "how much"), its family ("" for none), and
@@ -38,15 +35,8 @@ class Term(Struct, frozen=True, gc=False):
     weight: float = 1.0
 
 
-_WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)?[+#]*")
-
 _CUE = 0.85
 _FAINTLY = 0.2
-
-
-def words(text: str) -> list[str]:
-    """The words of the part of `text` that the user takes in, folded to one case."""
-    return _WORD.findall(text[:HEARD_CHARS].casefold().replace("\u2019", "'"))
 
 
 def mentions_weather(spoken: list[str]) -> bool:
@@ -95,64 +85,6 @@ def _term(word: str) -> Term | None:
     faint = word in FAINT or root in _FAINT_ROOTS
     return Term(root, _FAMILY_OF.get(root, ""), _FAINTLY if faint else 1.0)
 
-
-_ENDINGS = (
-    ("ations", "at"),
-    ("ation", "at"),
-    ("ities", "ity"),
-    ("nesses", ""),
-    ("ness", ""),
-    ("ments", ""),
-    ("ment", ""),
-    ("ions", ""),
-    ("ion", ""),
-    ("ings", ""),
-    ("ing", ""),
-    ("ies", "y"),
-    ("ied", "y"),
-    ("ers", ""),
-    ("ences", "ent"),
-    ("ence", "ent"),
-    ("ally", ""),
-    ("ly", ""),
-    ("ed", ""),
-    ("er", ""),
-    ("es", ""),
-    ("s", ""),
-)
-
-
-def stem(word: str) -> str:
-    """What `word` has in common with its inflections; rough, and the same for all of them."""
-    if len(word) > 3 and not word.endswith("ss"):
-        for ending, instead in _ENDINGS:
-            if word.endswith(ending) and len(word) - len(ending) >= 3:
-                word = word[: -len(ending)] + instead
-                break
-    if len(word) > 4 and word[-1] == word[-2] and word[-1] not in "aeiouls":
-        word = word[:-1]
-    if len(word) > 3 and word.endswith("e"):
-        word = word[:-1]
-    # "analyze" and "analysis", "criteria" and "criterion" are too short or odd for the rules.
-    return _ODD.get(word, word)
-
-
-_ODD = {
-    "analys": "analyz",
-    "analysi": "analyz",
-    "criteri": "criterion",
-    "criteria": "criterion",
-    "childr": "child",
-    "children": "child",
-    "allergic": "allergy",
-    "geographical": "geographic",
-    "dietary": "diet",
-    "favourit": "favorit",
-    "colour": "color",
-    "financial": "financ",
-    "loc": "locat",
-    "durat": "dur",
-}
 
 _FAINT_ROOTS = frozenset(map(stem, FAINT))
 

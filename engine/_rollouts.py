@@ -17,7 +17,8 @@ from contextlib import asynccontextmanager
 from itertools import chain
 
 import anyio
-from anyio.abc import ObjectReceiveStream, ObjectSendStream, TaskGroup
+from anyio.abc import ObjectReceiveStream, TaskGroup
+from anyio.streams.memory import MemoryObjectSendStream
 from msgspec import Struct
 
 from ._board import Board, Roster, Slot, Source
@@ -229,7 +230,7 @@ class _Run:
         store: Store | None,
         phase: str,
         credits: Credits | None,
-        groups: ObjectSendStream[Group],
+        groups: MemoryObjectSendStream[Group],
         may_retry: MayRetry,
         observer: Observer | None,
         board: Board,

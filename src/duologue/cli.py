@@ -81,6 +81,12 @@ Replay = Annotated[
     Path | None,
     typer.Option("--replay", help="Take the answers from such a file instead (model.replay)."),
 ]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=65535, help="Serve Prometheus metrics at this port of the loopback; 0: any."
+    ),
+]
 Seed = Annotated[int | None, typer.Option(help="The root of all randomness (seed).")]
 Deterministic = Annotated[
     bool, typer.Option("--deterministic", help="Equal runs give equal records and weights.")
@@ -101,6 +107,7 @@ def rollout(
     record: Record = None,
     replay: Replay = None,
     run: RunFolder = None,
+    metrics_port: MetricsPort = None,
     loop: Loop = "asyncio",
     json: Json = False,
     set_: Overrides = None,
@@ -123,7 +130,9 @@ def rollout(
         "deterministic": deterministic or None,
     }
     settings = _settings(config, given, set_)
-    result = _run(lambda r: job(settings, count=count, run=run, reporter=r), loop)
+    result = _run(
+        lambda r: job(settings, count=count, run=run, reporter=r, metrics_port=metrics_port), loop
+    )
     _print(result, show.rollout, json)
 
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from ..config import Config
 from ..engine import (
+    Board,
     End,
     Fate,
     Seed,
@@ -21,6 +22,7 @@ from ..envs import find, make_dialogues
 from ..progress import Reporter
 from ..rundir import open_run
 from ..seats import check_agent, open_agent, open_tape, reach
+from ._scraped import open_scraped
 from ._tasks import lockstep, take_tasks
 
 
@@ -41,11 +43,17 @@ class RolloutSummary(Struct, frozen=True, kw_only=True):
 
 
 async def rollout(
-    config: Config, *, count: int | None, run: Path | None, reporter: Reporter
+    config: Config,
+    *,
+    count: int | None,
+    run: Path | None,
+    reporter: Reporter,
+    metrics_port: int | None = None,
 ) -> RolloutSummary:
     """Run `samples` dialogues on each task.
 
-    count: how many tasks; None takes every task of the file, and 1,000 generated ones.
+    count:        how many tasks; None takes every task of the file, and 1,000 generated ones.
+    metrics_port: where Prometheus may look, on the loopback; 0 is any port.
     """
     gym = find(config.env.name)
     tasks = take_tasks(gym, config, count=count, seed=Seed(config.seed))
@@ -65,14 +73,21 @@ async def rollout(
         )
         bar = reporter.bar("dialogues", total)
         began = anyio.current_time()
-        async with open_rollouts(
-            tasks,
-            make,
-            seed=opened.seed,
-            config=lockstep(config.rollout, config),
-            store=opened.store,
-            may_retry=tape.may_retry if tape is not None else None,
-        ) as rollouts:
+        board = Board()
+        board.lateness = lateness
+        async with (
+            open_scraped(metrics_port, board, reporter) as metrics,
+            open_rollouts(
+                tasks,
+                make,
+                seed=opened.seed,
+                config=lockstep(config.rollout, config),
+                store=opened.store,
+                may_retry=tape.may_retry if tape is not None else None,
+                observer=metrics,
+                board=board,
+            ) as rollouts,
+        ):
             stats = rollouts.stats
             async for _ in rollouts:
                 rate = stats.turns / max(1e-9, anyio.current_time() - began)

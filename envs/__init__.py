@@ -16,6 +16,14 @@ from ._env import Step as Step
 from ._env import Voice as Voice
 from ._official import OfficialConfig as OfficialConfig
 from ._official import OfficialEnv as OfficialEnv
+from ._persona import PERSONAS as PERSONAS
+from ._persona import Manner as Manner
+from ._persona import Persona as Persona
+from ._persona import persona as persona
 from ._registration import register_gymnasium as register_gymnasium
 from ._registry import find as find
 from ._registry import names as names
+from ._voices import MakeVoices as MakeVoices
+from ._voices import ModelVoice as ModelVoice
+from ._voices import ask_voice as ask_voice
+from ._voices import say_voice as say_voice

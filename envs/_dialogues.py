@@ -23,6 +23,7 @@ from ..engine import (
     UsageError,
 )
 from ._env import Env, Gym
+from ._voices import MakeVoices
 
 MakeAgent = Callable[[Task, str, Seed], Agent]
 """Seats an agent: (task, session name, seed of this attempt)."""
@@ -63,11 +64,13 @@ def make_dialogues(
     phase: str = "rollout",
     max_turns: int | None = None,
     options: Mapping[str, Any] | None = None,
+    voices: MakeVoices | None = None,
 ) -> MakeDialogue:
     """How to set up a dialogue of `gym` with that agent.
 
     phase:   names the dialogues' sessions apart from those of another phase on the same model.
     options: the gym's own; an unknown one is a `UsageError` that names the known ones.
+    voices:  the user and the judge of each dialogue, where they are not rule-based.
     """
     chosen = {**gym.options, **(options or {})}
     unknown = sorted(set(chosen) - set(gym.options))
@@ -79,14 +82,15 @@ def make_dialogues(
     turns = gym.max_turns if max_turns is None else max_turns
 
     def make(task: Task, key: Key, seed: Seed) -> Dialogue:
+        session = f"{phase}/{key.group:09d}/{key.sample:04d}"
         try:
-            env = gym.make(task, seed / "env", **chosen)
+            spoken = {} if voices is None else voices(task, session, seed)
+            env = gym.make(task, seed / "env", **chosen, **spoken)
         except (PartyError, UsageError):
             # A setting that cannot be is wrong for every task alike: it is the caller's to mend.
             raise
         except Exception as error:
             raise EnvError(f"task {task.id!r} cannot be set up: {error}") from error
-        session = f"{phase}/{key.group:09d}/{key.sample:04d}"
         return Dialogue(
             agent=agent(task, session, seed / "agent"), environment=EnvSeat(env), max_turns=turns
         )

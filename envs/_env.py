@@ -71,6 +71,7 @@ class Gym:
              own (`options` names them with their defaults). A gym whose user or judge may be a
              `Voice` takes them as the keywords `user` and `judge`; None is the rule-based one.
     scripts: agents by name: at least `expert`; `imperfect` is what a cold start learns from.
+    voices:  which of `user` and `judge` may be a `Voice`.
     hidden:  strings of a task that no agent may get to see, whatever it does, unless it said them
              itself. Leave out what an honest question may be answered with.
     """
@@ -82,5 +83,6 @@ class Gym:
     read: Callable[[Path], Iterable[Task]] | None = None
     max_turns: int = 16
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    voices: tuple[str, ...] = ()
     hidden: Callable[[Task], Iterable[str]] | None = None
     summary: str = ""

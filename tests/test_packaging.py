@@ -98,8 +98,9 @@ PUBLIC = {
         WeightSink
     """,
     "envs": """
-        Check check_gym Conformance Env EnvSeat find Gym make_dialogues MakeAgent MakeScript names
-        OfficialConfig OfficialEnv register_gymnasium Script scripted_agent Step token_agent Voice
+        ask_voice Check check_gym Conformance Env EnvSeat find Gym make_dialogues MakeAgent
+        MakeScript MakeVoices Manner ModelVoice names OfficialConfig OfficialEnv Persona persona
+        PERSONAS register_gymnasium say_voice Script scripted_agent Step token_agent Voice
     """,
     "train": """
         ColdStartConfig EvalConfig evaluate Evaluation group_advantages LearnerDied learning_rate

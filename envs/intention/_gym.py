@@ -161,6 +161,7 @@ gym: Gym = Gym(
     # At 5 turns asking at random comes within a fifth of the expert; at 4 it does not.
     max_turns=4,
     options={"behaviour": "fixed", "instructions": True},
+    voices=("user", "judge"),
     hidden=hidden,
     summary="Find out what a vague wish leaves unsaid, one question at a time.",
 )

@@ -66,7 +66,7 @@ def test_patience_is_turns_in_a_row_that_led_nowhere(patience: int, turns: list[
 def test_any_draws_them_all_and_an_unknown_name_is_refused() -> None:
     assert {persona("any", Seed(n)).name for n in range(300)} == set(PERSONAS)
     assert persona("any", Seed(7)) == persona("any", Seed(7))
-    with pytest.raises(UsageError, match="'grumpy'.*hurried"):
+    with pytest.raises(UsageError, match=r"'grumpy'.*hurried"):
         persona("grumpy", Seed(0))
 
 

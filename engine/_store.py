@@ -191,7 +191,9 @@ class Store:
 
     def _check(self) -> None:
         if self._lost is not None:
-            raise StoreError(f"the run store {self.path} lost a group's row") from self._lost
+            raise StoreError(
+                f"the run store {self.path} lost a group's row and takes no more: {self._lost}"
+            ) from self._lost
 
     async def _serve(self) -> None:
         # Shielded, because whoever is cancelled, what was handed over is still written; the
@@ -204,8 +206,13 @@ class Store:
                     return
                 while len(batch) < QUEUE and (write := self._mailbox.get_nowait()) is not None:
                     batch.append(write)
-                commit = partial(self._writer.commit, batch)
-                error = await anyio.to_thread.run_sync(commit, limiter=self._limiter)
+                # What was handed over while a group's row was being lost must not be written after
+                # it: the group's trajectories would be there without the group, and a resume, which
+                # numbers its groups after the last one there, would never run the lost one again.
+                error = self._lost
+                if error is None:
+                    commit = partial(self._writer.commit, batch)
+                    error = await anyio.to_thread.run_sync(commit, limiter=self._limiter)
                 self._tell(batch, error)
 
     def _tell(self, batch: list[Write], error: StoreError | None) -> None:

@@ -70,7 +70,7 @@ def test_front_doors_names_are_these_and_lead_somewhere() -> None:
         _ = duologue.nothing  # pyright: ignore
 
 
-@pytest.mark.parametrize("package", ["agents", "agents.models", "envs", "train"])
+@pytest.mark.parametrize("package", ["agents", "agents.models", "engine.faults", "envs", "train"])
 def test_public_names_are_these(package: str) -> None:
     """Those of the engine are frozen in its own tests. A name that goes is a change for users."""
     module = importlib.import_module(f"duologue.{package}")
@@ -96,6 +96,12 @@ PUBLIC = {
     "agents.models": """
         ask_json CassetteModel Generation Model open_cassette Request Sampling ScriptedModel
         WeightSink
+    """,
+    "engine.faults": """
+        Attempt attempt_at check_invariants ENGINE_KINDS Fault FaultLedger FaultPlan FaultReport
+        Faults FaultTally faulty_groups faulty_handler FaultyBuffer FaultyDialogues FaultyLink
+        GOES_ON Hit Injected Injection InvariantBroken Kind LinkStats make_store_faulty
+        MessageRefused open_faulty_link Resources Site Surprise tear Where
     """,
     "envs": """
         ask_voice Check check_gym Conformance Env EnvSeat find Gym make_dialogues MakeAgent

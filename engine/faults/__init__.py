@@ -1,0 +1,32 @@
+"""Faults on plan, what must come of them, and what must hold whatever goes wrong."""
+
+from ._actors import FaultyLink as FaultyLink
+from ._actors import LinkStats as LinkStats
+from ._actors import MessageRefused as MessageRefused
+from ._actors import faulty_handler as faulty_handler
+from ._actors import open_faulty_link as open_faulty_link
+from ._dialogues import FaultyDialogues as FaultyDialogues
+from ._invariants import InvariantBroken as InvariantBroken
+from ._invariants import Resources as Resources
+from ._invariants import check_invariants as check_invariants
+from ._kinds import ENGINE_KINDS as ENGINE_KINDS
+from ._kinds import GOES_ON as GOES_ON
+from ._kinds import Kind as Kind
+from ._kinds import Site as Site
+from ._ledger import FaultLedger as FaultLedger
+from ._ledger import FaultReport as FaultReport
+from ._ledger import FaultTally as FaultTally
+from ._ledger import Surprise as Surprise
+from ._pipeline import FaultyBuffer as FaultyBuffer
+from ._pipeline import faulty_groups as faulty_groups
+from ._pipeline import make_store_faulty as make_store_faulty
+from ._pipeline import tear as tear
+from ._plan import Attempt as Attempt
+from ._plan import Fault as Fault
+from ._plan import FaultPlan as FaultPlan
+from ._plan import Faults as Faults
+from ._plan import Hit as Hit
+from ._plan import Injected as Injected
+from ._plan import Injection as Injection
+from ._plan import Where as Where
+from ._plan import attempt_at as attempt_at

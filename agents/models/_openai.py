@@ -33,6 +33,7 @@ from ._openai_chat import Counted, read_answer, tell
 from ._openai_config import OpenAIConfig
 
 HOSTED = "https://api.openai.com/v1"
+KEY_NAME = "OPENAI_API_KEY"
 NO_KEY = "none"
 """What a server of one's own is sent as a key when there is none: it does not look."""
 
@@ -56,14 +57,18 @@ class Address(Struct, frozen=True):
         return text if self.key == NO_KEY else text.replace(self.key, "***")
 
 
-def find_address() -> Address:
+def find_address(url: str = "", key_name: str = KEY_NAME) -> Address:
     """What $OPENAI_BASE_URL and $OPENAI_API_KEY say. Raises `UsageError`, never with their values
-    as long as these may hold a secret."""
-    url = os.environ.get("OPENAI_BASE_URL", "").strip().rstrip("/")
-    key = os.environ.get("OPENAI_API_KEY", "").strip()
+    as long as these may hold a secret.
+
+    url:      takes the place of $OPENAI_BASE_URL, for a second server.
+    key_name: the variable that holds its key.
+    """
+    url = (url or os.environ.get("OPENAI_BASE_URL", "")).strip().rstrip("/")
+    key = os.environ.get(key_name, "").strip()
     if not url and not key:
         raise UsageError(
-            "openai:NAME needs a key in OPENAI_API_KEY, or the URL of a server of your own in "
+            f"openai:NAME needs a key in {key_name}, or the URL of a server of your own in "
             "OPENAI_BASE_URL (http://HOST:PORT/v1)"
         )
     try:
@@ -74,12 +79,12 @@ def find_address() -> Address:
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise UsageError(
             "OPENAI_BASE_URL holds more than scheme, host, port and path; keys belong in "
-            "OPENAI_API_KEY"
+            f"{key_name}"
         )
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise UsageError("OPENAI_BASE_URL is no URL of a server; write http://HOST:PORT/v1")
     if not all("!" <= letter <= "~" for letter in key):
-        raise UsageError("OPENAI_API_KEY holds a character that no key has; copy it again")
+        raise UsageError(f"{key_name} holds a character that no key has; copy it again")
     return Address(url or HOSTED, key or NO_KEY)
 
 
@@ -99,16 +104,18 @@ async def open_openai(
     settings: OpenAIConfig | None = None,
     tools: bool = True,
     seed: Seed | None = None,
+    address: Address | None = None,
 ) -> AsyncGenerator[OpenAIModel]:
     """Talk to the chat model `name` inside the block.
 
     tools: offer the agent's tool. Off for users and judges, who have none.
     seed:  of the waits between retries.
+    address: where it is; by default what the environment says.
 
     Raises `UsageError` when the environment does not say where it is. Nothing is sent before the
     first request.
     """
-    address = find_address()
+    address = address or find_address()
     tls: ssl.SSLContext | None = None
     if address.url.startswith("https:"):
         # One for all clients: reading the system's certificates takes tens of milliseconds.

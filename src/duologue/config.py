@@ -111,6 +111,29 @@ class TinyModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             )
 
 
+class PartyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The simulated user, or the judge.
+
+    spec:     empty for the environment's own rules; `openai:NAME` for a chat model.
+    base_url: where that model is; empty takes $OPENAI_BASE_URL.
+    key:      the environment variable that holds its key.
+    """
+
+    spec: str = ""
+    base_url: str = ""
+    key: str = "OPENAI_API_KEY"
+    temperature: float = 0.0
+    max_tokens: int = 512
+
+    def __post_init__(self) -> None:
+        _at_least_one(self, "max_tokens")
+        if self.temperature < 0.0:
+            raise ValueError(f"temperature is {self.temperature}; it must not be negative")
+
+    def sampling(self) -> Sampling:
+        return Sampling(temperature=self.temperature, max_tokens=self.max_tokens)
+
+
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings of a run.
 
@@ -123,6 +146,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     deterministic: bool = False
     env: EnvConfig = EnvConfig()
     model: ModelConfig = ModelConfig()
+    user: PartyConfig = PartyConfig()
+    judge: PartyConfig = PartyConfig()
     vllm: VllmConfig = VllmConfig()
     openai: OpenAIConfig = OpenAIConfig()
     tiny: TinyModelConfig = TinyModelConfig()

@@ -21,6 +21,7 @@ from ..progress import Reporter
 from ..rundir import Run, open_run
 from ..seats import Sampler, policy_agent, refuse_tape
 from ..train import Evaluation
+from ..voices import parties
 from ._evaluate import ScoreSheet, held_out, measure, score
 from ._learning import (
     OwnTokens,
@@ -68,6 +69,8 @@ async def demo(config: Config, *, run: Path | None, reporter: Reporter) -> DemoR
             f"the demo makes its own model, so {config.model.spec!r} cannot serve it; "
             "write --set model.spec=vllm: for a server of its own"
         )
+    if parties(config):
+        raise UsageError("the demo's user is rule-based; leave user.spec and judge.spec empty")
     gym = find(config.env.name)
     missing = [name for name in BASELINES if name not in gym.scripts]
     if missing:

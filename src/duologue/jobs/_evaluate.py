@@ -11,11 +11,12 @@ from msgspec import Struct, structs
 from ..agents.models._extras import extra
 from ..config import Config
 from ..engine import DuologueError, End, MayRetry, Task
-from ..envs import Gym, MakeAgent, find, make_dialogues
+from ..envs import Gym, MakeAgent, MakeVoices, find, make_dialogues
 from ..progress import Reporter
 from ..rundir import Run, open_run
 from ..seats import check_agent, open_agent, open_tape, reach
 from ..train import Evaluation, evaluate
+from ..voices import check_voices, open_voices
 from ._report import SCORES
 from ._tasks import lockstep, take_tasks
 
@@ -55,11 +56,13 @@ async def evaluate_agents(
     """Evaluate each of `specs`; the expert is always there to be measured against."""
     gym = find(config.env.name)
     named = dict.fromkeys([f"scripted:{EXPERT}", *specs])
+    check_voices(gym, config)
     for spec in named:
         check_agent(spec, gym, config)
         await reach(spec, config)
     async with (
         open_tape(config, reporter.say) as tape,
+        open_voices(gym, config, tape=tape, say=reporter.say) as voices,
         open_run(run, "eval", config) as opened,
     ):
         tasks = held_out(opened, gym)
@@ -75,9 +78,17 @@ async def evaluate_agents(
                 log=opened.vllm_log,
                 say=reporter.say,
             ) as agent:
-                may_retry = tape.may_retry if tape is not None else None
                 evaluations.append(
-                    await measure(opened, gym, name, agent, tasks, reporter, may_retry=may_retry)
+                    await measure(
+                        opened,
+                        gym,
+                        name,
+                        agent,
+                        tasks,
+                        reporter,
+                        voices=voices,
+                        may_retry=tape.may_retry if tape is not None else None,
+                    )
                 )
         sheet = score(opened, evaluations, tasks)
         await opened.store.add_metrics(SCORES, 0, msgspec.to_builtins(sheet))
@@ -103,6 +114,7 @@ async def measure(
     tasks: Sequence[Task],
     reporter: Reporter,
     *,
+    voices: MakeVoices | None = None,
     may_retry: MayRetry | None = None,
 ) -> Evaluation:
     """One agent on all the tasks. The users' seeds are the same for every agent.
@@ -116,6 +128,7 @@ async def measure(
         phase=f"eval/{name}",
         max_turns=config.env.max_turns or None,
         options=config.env.options,
+        voices=voices,
     )
     total = len(tasks) * config.eval.samples
     bar = reporter.bar(f"evaluating {name}", total)

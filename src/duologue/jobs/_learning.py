@@ -21,11 +21,12 @@ from ..engine import (
     open_reader,
     open_rollouts,
 )
-from ..envs import Gym, find, make_dialogues, scripted_agent
+from ..envs import Gym, MakeVoices, find, make_dialogues, scripted_agent
 from ..progress import Reporter
 from ..rundir import Run, open_run, reopen_run
 from ..seats import Sampler, check_agent, open_sampler, policy_agent, refuse_tape, sampler_spec
 from ..train import TrainConfig
+from ..voices import check_voices, open_voices
 from ._tasks import check_tasks, endless_tasks, lockstep
 
 with extra("train"):
@@ -162,10 +163,12 @@ async def train(config: Config, *, run: Path | None, reporter: Reporter) -> Trai
     """`duologue train`: improve the policy in `model.spec` on the environment's rewards."""
     source, gym = await _prepare(config)
     async with (
+        open_voices(gym, config, say=reporter.say) as voices,
         open_run(run, "train", config) as opened,
         serve(opened, source, reporter) as sampler,
     ):
-        return await improve(opened, gym, source, sampler, opened.model("trained"), reporter)
+        target = opened.model("trained")
+        return await improve(opened, gym, source, sampler, target, reporter, voices=voices)
 
 
 async def resume(run: Path, *, reporter: Reporter) -> TrainedPolicy:
@@ -188,9 +191,14 @@ async def resume(run: Path, *, reporter: Reporter) -> TrainedPolicy:
             f"{waiting} finished dialogues wait, {len(stale)} are too old and are run again"
         )
         source = await model_folder(opened.config) if checkpoint is None else checkpoint.path
-        async with serve(opened, source, reporter, version=start.version) as sampler:
+        async with (
+            open_voices(gym, opened.config, say=reporter.say) as voices,
+            serve(opened, source, reporter, version=start.version) as sampler,
+        ):
             target = opened.model("trained")
-            return await improve(opened, gym, source, sampler, target, reporter, start=start)
+            return await improve(
+                opened, gym, source, sampler, target, reporter, voices=voices, start=start
+            )
 
 
 @asynccontextmanager
@@ -219,6 +227,7 @@ async def improve(
     target: Path,
     reporter: Reporter,
     *,
+    voices: MakeVoices | None = None,
     start: Start | None = None,
 ) -> TrainedPolicy:
     """Train the policy in `source` with its samples; save it in `target`.
@@ -244,6 +253,7 @@ async def improve(
             phase="train",
             max_turns=config.env.max_turns or None,
             options=config.env.options,
+            voices=voices,
         )
         seed = run.seed / "train"
         async with open_training(
@@ -318,6 +328,7 @@ async def _prepare(config: Config) -> tuple[Path, Gym]:
     source, gym = await model_folder(config), find(config.env.name)
     check_agent(config.model.spec, gym, config)
     check_tasks(gym, config)
+    check_voices(gym, config)
     return source, gym
 
 

@@ -22,6 +22,7 @@ from ..envs import find, make_dialogues
 from ..progress import Reporter
 from ..rundir import open_run
 from ..seats import check_agent, open_agent, open_tape, reach
+from ..voices import check_voices, open_voices
 from ._scraped import open_scraped
 from ._tasks import lockstep, take_tasks
 
@@ -59,9 +60,11 @@ async def rollout(
     tasks = take_tasks(gym, config, count=count, seed=Seed(config.seed))
     total = len(tasks) * config.rollout.samples
     check_agent(config.model.spec, gym, config)
+    check_voices(gym, config)
     await reach(config.model.spec, config)
     async with (
         open_tape(config, reporter.say) as tape,
+        open_voices(gym, config, tape=tape, say=reporter.say) as voices,
         open_run(run, "rollout", config) as opened,
         open_agent(
             config.model.spec, gym, config, tape=tape, log=opened.vllm_log, say=reporter.say
@@ -69,7 +72,11 @@ async def rollout(
         open_lateness() as lateness,
     ):
         make = make_dialogues(
-            gym, agent, max_turns=config.env.max_turns or None, options=config.env.options
+            gym,
+            agent,
+            max_turns=config.env.max_turns or None,
+            options=config.env.options,
+            voices=voices,
         )
         bar = reporter.bar("dialogues", total)
         began = anyio.current_time()

@@ -148,10 +148,9 @@ def test_reports_come_at_intervals_with_what_was_preempted_between_them(
         async with open_reports(listener, fetch, every_s=1.0):
             await anyio.sleep(5.5)
         # What it had thrown out before we came is not our doing; a new server counts from 0.
-        assert listener.heard == [
-            (pytest.approx(began + 1.25 * n), n, preempted)
-            for n, preempted in ((1, 0), (2, 2), (3, 0), (4, 0))
-        ]
+        times = [one[0] for one in listener.heard if not isinstance(one, str)]
+        assert times == pytest.approx([began + 1.25 * n for n in (1, 2, 3, 4)])
+        assert [one[1:] for one in listener.heard] == [(1, 0), (2, 2), (3, 0), (4, 0)]
 
     virtual_time(main)
 

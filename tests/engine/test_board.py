@@ -206,6 +206,7 @@ def test_parts_are_shown_for_as_long_as_their_block_lasts(virtual_time: VirtualT
             assert snapshot.services == (endpoint,)
             assert [hop.name for hop in snapshot.hops] == ["h"]
             assert (snapshot.late_p99_ms, snapshot.late_worst_ms) == (250.0, 250.0)
-        assert board.snapshot().services == board.snapshot().hops == ()
+        assert board.snapshot().services == ()
+        assert board.snapshot().hops == ()
 
     virtual_time(main)

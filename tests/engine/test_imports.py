@@ -96,7 +96,7 @@ PUBLIC = """
 Action Actor ActorStats Agent Board Buffer BufferClosed BufferStats CAPACITY_BYTES Carried checkpoint converse
 Credits Dialogue DuologueError End Entry EnvError Environment Fate first_fate Group Hop join_observers
 JudgeError Key Lateness Lineage Lot Mailbox MailboxClosed MailboxStats MakeDialogue MayRetry
-Message ModelError Observation Observer one_error OneShot open_actor open_lateness open_reader
+Message ModelError Observation Observer one_error Offender OneShot open_actor open_lateness open_reader
 open_rollouts open_store open_watchdog OpenGroup Outcome pack_tokens PartyError Phase Reader
 relaxed_collector Reply Role RolloutConfig Rollouts RolloutStats Seat Seed Service ServiceRole
 Slot Snapshot Span Stall Stalled Store Stored StoreError StoreStats Taken Task Tokens Trajectory

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -249,6 +250,6 @@ def test_waves_that_would_wait_for_ever_are_refused_and_no_others(
             assert Credits(limit, batch=batch).bears_waves(wave) is not locks_up(wave, limit, batch)
             if locks_up(wave, limit, batch):
                 with pytest.raises(UsageError, match=f"wave of {wave} groups needs {wave} credits"):
-                    virtual_time(lambda w=wave, n=limit: main(w, n))
+                    virtual_time(partial(main, wave, limit))
             else:
-                assert virtual_time(lambda w=wave, n=limit: main(w, n)) == 30
+                assert virtual_time(partial(main, wave, limit)) == 30

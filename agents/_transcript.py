@@ -37,7 +37,7 @@ class Transcript:
         """Append tokens the agent was shown."""
         self._ids.extend(ids)
         self._mask.extend(bytes(len(ids)))
-        self._logps.extend([0.0] * len(ids))
+        self._logps.frombytes(bytes(self._logps.itemsize * len(ids)))  # zeros
 
     def wrote(self, generation: Generation) -> None:
         """Append a generation: a new turn, its tokens trained on."""
@@ -46,9 +46,8 @@ class Transcript:
         self._ids.extend(generation.ids)
         self._mask.extend(b"\x01" * len(generation.ids))
         self._logps.extend(generation.logps)
-        self._spans.extend(
-            Span(start + span.start, start + span.end, span.version) for span in generation.spans
-        )
+        for span in generation.spans:
+            self._spans.append(Span(start + span.start, start + span.end, span.version))
 
     def tokens(self) -> Tokens:
         return Tokens(

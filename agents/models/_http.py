@@ -13,22 +13,22 @@ from __future__ import annotations
 
 import os
 import ssl
+import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
-from anyio import BrokenResourceError, CancelScope, EndOfStream, current_time, to_thread
+from anyio import BrokenResourceError, CancelScope, EndOfStream, to_thread
 from msgspec import Struct
 
 from ...engine import Credits, UsageError, checkpoint
+from ._http_heads import Heads
 from ._http_parse import BadStatus, ConnectFailed, ConnectionLost, Reader, Response
-from ._http_wire import Wire, cause, connect
+from ._http_wire import Wire, cause, clock, connect
 
-try:
+if sys.platform != "win32":
     import resource
-except ImportError:  # Windows, where sockets are no files
-    resource = None
 
 _CONNECTING = 128
 """Connections made at once: a server's queue for new ones is short, and whom it drops from there
@@ -105,7 +105,7 @@ async def open_http(
 
 def connections_left() -> int:
     """How many connections this process may still open, as far as files go."""
-    if resource is None:
+    if sys.platform == "win32":  # where sockets are no files
         return 1 << 31
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most == resource.RLIM_INFINITY:
@@ -188,7 +188,9 @@ class Http:
         self._idle_s, self._max_head, self._max_body = idle_s, max_head, max_body
         self._places = Credits(connections, f"connections to {origin.name}")
         self._connecting = Credits(_CONNECTING, f"connections being made to {origin.name}")
-        self._heads: dict[str, bytes] = {}
+        self._sent_heads: dict[str, bytes] = {}
+        self._heads = Heads()
+        self._now = clock()
         self._open: set[Wire] = set()
         self._idle: deque[Wire] = deque()  # used last on the right
         self._requests = self._reused = self._stale = 0
@@ -265,7 +267,7 @@ class Http:
     def _encode(
         self, method: str, path: str, body: bytes, headers: Iterable[tuple[str, str]]
     ) -> bytes:
-        head = self._heads.get(f"{method} {path}") or self._head(method, path)
+        head = self._sent_heads.get(f"{method} {path}") or self._head(method, path)
         extra = _lines(headers) if headers else b""
         return b"".join((head, extra, b"content-length: %d\r\n\r\n" % len(body), body))
 
@@ -276,15 +278,15 @@ class Http:
         if not path.startswith("/") or not path.isascii() or not path.isprintable() or " " in path:
             raise UsageError(f"no path is written {path!r}; quote it, from the slash on")
         line = f"{method} {self._origin.path}{path} HTTP/1.1\r\n".encode()
-        if len(self._heads) >= _HEADS:
-            self._heads.clear()
-        head = self._heads[f"{method} {path}"] = line + self._origin.head
+        if len(self._sent_heads) >= _HEADS:
+            self._sent_heads.clear()
+        head = self._sent_heads[f"{method} {path}"] = line + self._origin.head
         return head
 
     async def _take(self) -> Wire | None:
         """A free connection that is still good, the one used last first."""
         idle = self._idle
-        expired = current_time() - self._idle_s
+        expired = self._now() - self._idle_s
         if idle and idle[0].idle_since < expired:
             await self._discard(idle.popleft())  # one a request is enough to keep up
         while idle:
@@ -296,7 +298,7 @@ class Http:
 
     async def _connect(self) -> Wire:
         origin = self._origin
-        reader = Reader(self._max_head, self._max_body)
+        reader = Reader(self._max_head, self._max_body, self._heads)
         if not self._connecting.acquire_nowait():
             await self._connecting.acquire()
         try:
@@ -319,7 +321,7 @@ class Http:
             await self._discard(connection)
             raise
         if connection.reader.reusable and not self._closed:
-            connection.idle_since = current_time()
+            connection.idle_since = self._now()
             self._idle.append(connection)
         else:
             await self._discard(connection)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 import socket
 import ssl
 from ipaddress import ip_address
@@ -61,7 +60,6 @@ class AsyncioWire(asyncio.Protocol):
         "_answered",
         "_end",
         "_loop",
-        "_poll",
         "_problem",
         "_transport",
         "idle_since",
@@ -75,12 +73,11 @@ class AsyncioWire(asyncio.Protocol):
         self._answered: asyncio.Future[None] | None = None
         self._problem: Exception | None = None  # of the exchange under way
         self._end: BaseException | None = None  # why nothing more will come
-        self._poll = select.poll()
 
     @property
     def stale(self) -> bool:
-        # The loop may not have looked since the server closed it.
-        return self._end is not None or bool(self._poll.poll(0))
+        # The loop looks at every turn of its own; what it cannot have seen yet, sending shows.
+        return self._end is not None
 
     async def exchange(self, request: bytes) -> Response:
         reader = self.reader
@@ -109,7 +106,6 @@ class AsyncioWire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         answered = self._answered

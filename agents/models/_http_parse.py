@@ -13,6 +13,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from msgspec import Struct
 
 from ...engine import ModelError
+from ._http_heads import Heads
 
 
 class HttpError(ModelError):
@@ -98,7 +99,8 @@ class Reader:
     """Parses the responses of one connection, one after the other.
 
     `begin` a response, `feed` it until it is `complete`, then take `response`. The callbacks only
-    note what they see; `feed` raises.
+    note what they see; `feed` raises. A response whose head is among `heads` is read without the
+    parser, which then never knows of it.
     """
 
     __slots__ = (
@@ -107,9 +109,11 @@ class Reader:
         "_head",
         "_headed",
         "_headers",
+        "_heads",
         "_length",
         "_max_body",
         "_max_head",
+        "_missing",
         "_parser",
         "_problem",
         "_status",
@@ -117,14 +121,15 @@ class Reader:
         "reusable",
     )
 
-    def __init__(self, max_head: int, max_body: int) -> None:
+    def __init__(self, max_head: int, max_body: int, heads: Heads | None = None) -> None:
         self._max_head, self._max_body = max_head, max_body
+        self._heads = heads
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
         self.begin()
 
     def begin(self) -> None:
         """Make ready for the next response."""
-        self._fed = self._head = self._status = 0
+        self._fed = self._head = self._status = self._missing = 0
         self._headed = self._length = False
         self._headers: list[tuple[bytes, bytes]] = []
         self._chunks: list[bytes] = []
@@ -139,7 +144,13 @@ class Reader:
     def feed(self, data: bytes) -> None:
         """Take in what arrived. Raises `BadResponse` or `TooLarge`; the connection is then lost."""
         assert self._parser is not None
+        first = not self._fed
         self._fed += len(data)
+        if self._missing:
+            self._rest(data)
+            return
+        if first and self._heads is not None and self._known(data, self._heads):
+            return
         try:
             self._parser.feed_data(data)
         except HttpParserError as error:
@@ -153,6 +164,32 @@ class Reader:
         # Everything counts, whatever it is: chunks of one byte are mostly framing.
         if self._fed > self._max_head + self._max_body:
             raise self._body_too_large()
+        if first and self.reusable and self._status == 200 and self._heads is not None:
+            self._heads.learn(data, self._status, self._headers)
+
+    def _known(self, data: bytes, heads: Heads) -> bool:
+        """Read a response whose head was met before; False leaves everything to the parser."""
+        found = heads.find(data)
+        if found is None:
+            return False
+        head, digits, start = found
+        length = int(digits)
+        missing = start + length - len(data)
+        if missing < 0 or length > self._max_body:
+            return False
+        self._status, self._headers = head.status, head.with_length(digits)
+        self._chunks.append(data[start:])
+        self._missing, self._headed, self.reusable = missing, True, True
+        self.complete = not missing
+        return True
+
+    def _rest(self, data: bytes) -> None:
+        """More of a body whose length is known."""
+        self._missing -= len(data)
+        if self._missing < 0:
+            raise BadResponse("the response goes on after its end")
+        self._chunks.append(data)
+        self.complete = not self._missing
 
     def response(self) -> Response:
         """The response, once it is complete."""

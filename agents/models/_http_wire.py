@@ -1,16 +1,18 @@
 """One connection of the HTTP client: bytes out, a response back.
 
-There are two. Where asyncio runs, `_http_asyncio` speaks with the loop's transport directly;
-elsewhere, and that is trio, the bytes pass through anyio's stream. anyio's stream on asyncio starts
-and stops watching the socket around every read and goes round the loop for every write: half of
-what a request cost.
+A stream of anyio's goes round the loop for every write and every read, and on asyncio it starts
+and stops watching the socket around each: half of what a request cost. So where asyncio runs,
+`_http_asyncio` speaks with the loop's transport directly, and where trio runs the socket is written
+to and read from directly, with the loop asked to wait only. TLS on trio has anyio's stream.
 """
 
 from __future__ import annotations
 
 import select
+import socket
 import ssl
 import sys
+from collections.abc import Callable
 from typing import Protocol
 
 from anyio import (
@@ -19,6 +21,9 @@ from anyio import (
     EndOfStream,
     aclose_forcefully,
     connect_tcp,
+    current_time,
+    wait_readable,
+    wait_writable,
 )
 from anyio.abc import ByteStream, SocketAttribute
 
@@ -58,11 +63,19 @@ async def connect(host: str, port: int, tls: ssl.SSLContext | None, reader: Read
 
         return await connect_asyncio(host, port, tls, reader)
     if tls is None:
-        return StreamWire(await connect_tcp(host, port), reader)
+        return SocketWire(await connect_tcp(host, port), reader)
     stream = await connect_tcp(
         host, port, ssl_context=tls, tls_hostname=host, tls_standard_compatible=False
     )
     return StreamWire(stream, reader)
+
+
+def clock() -> Callable[[], float]:
+    """The running loop's own clock: anyio's finds out each time which loop runs."""
+    if _on_asyncio():
+        now: Callable[[], float] = sys.modules["asyncio"].get_running_loop().time
+        return now
+    return current_time
 
 
 def _on_asyncio() -> bool:
@@ -91,9 +104,9 @@ class StreamWire:
         reader = self.reader
         reader.begin()
         try:
-            await self._stream.send(request)
+            await self._send(request)
             while not reader.complete:
-                reader.feed(await self._stream.receive(_READ))
+                reader.feed(await self._receive())
         except (EndOfStream, BrokenResourceError, ClosedResourceError, OSError) as error:
             raise lost(reader, error) from error
         return reader.response()
@@ -101,6 +114,42 @@ class StreamWire:
     async def close(self) -> None:
         self.reader.close()
         await aclose_forcefully(self._stream)
+
+    async def _send(self, data: bytes) -> None:
+        await self._stream.send(data)
+
+    async def _receive(self) -> bytes:
+        return await self._stream.receive(_READ)
+
+
+class SocketWire(StreamWire):
+    """A wire over the socket of one of anyio's streams, which only opens and closes it."""
+
+    __slots__ = ("_socket",)
+
+    def __init__(self, stream: ByteStream, reader: Reader) -> None:
+        super().__init__(stream, reader)
+        self._socket: socket.socket = stream.extra(SocketAttribute.raw_socket)
+
+    async def _send(self, data: bytes) -> None:
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        while sent < len(data):
+            await wait_writable(self._socket)
+            sent += self._socket.send(memoryview(data)[sent:])
+
+    async def _receive(self) -> bytes:
+        while True:
+            await wait_readable(self._socket)
+            try:
+                data = self._socket.recv(_READ)
+            except BlockingIOError:  # somebody called wolf
+                continue
+            if not data:
+                raise EndOfStream
+            return data
 
 
 def lost(reader: Reader, error: BaseException) -> ConnectionLost:

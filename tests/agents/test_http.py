@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from misbehaving import Peer, Script, open_misbehaving, until
 
 from duologue.agents.models._http import Http, open_http
+from duologue.agents.models._http_heads import Heads
 from duologue.agents.models._http_parse import (
     BadResponse,
     BadStatus,
@@ -399,6 +400,7 @@ async def test_a_connection_closed_while_idle_is_noticed_before_it_is_used() -> 
             with soon():
                 await post(http)
                 await server.quiet()
+                await anyio.sleep(0.01)  # the loop looks at its sockets once more
         assert (http.stats.reused, http.stats.stale) == (0, 0)
         assert len(server.peers) == 3
 
@@ -417,6 +419,7 @@ async def test_a_server_that_talks_out_of_turn_loses_its_connection() -> None:
         with soon():
             await post(http)
             await spoke.wait()
+            await anyio.sleep(0.01)
             assert (await post(http)).body == b"{}"
         assert len(server.peers) == 2
 
@@ -681,6 +684,65 @@ def test_however_the_bytes_are_cut_the_responses_are_the_same(
             data, number = data[cut:], number + 1
         assert reader.complete and reader.reusable
         assert reader.response().body == body
+
+
+NAMES = st.sampled_from(["content-length", "Content-Length", "date", "x", "x-content-length"])
+VALUES = st.sampled_from(["2", "7", "007", "1e3", "+2", " 2", "a", "content-length: 2", ""])
+ODD_HEADS = st.lists(st.tuples(NAMES, VALUES), max_size=4)
+
+
+@given(
+    messages=st.lists(st.tuples(ODD_HEADS, st.binary(max_size=9)), min_size=1, max_size=4),
+    again=st.lists(st.integers(0, 3), max_size=6),
+    cut=st.integers(1, 200),
+)
+def test_a_head_met_before_is_read_as_the_parser_reads_it(
+    messages: list[tuple[list[tuple[str, str]], bytes]], again: list[int], cut: int
+) -> None:
+    heads = Heads()
+    for number in [*range(len(messages)), *again]:
+        fields, body = messages[number % len(messages)]
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
+        data = OK + lines.encode() + b"content-length: %d\r\n\r\n" % len(body) + body
+        assert _read(data, cut, heads) == _read(data, cut, None)
+        # The same head before more, or less, than it says.
+        assert _read(data + b"x", cut, heads) == _read(data + b"x", cut, None)
+        assert _read(data[:-1], cut, heads) == _read(data[:-1], cut, None)
+
+
+def _read(data: bytes, cut: int, heads: Heads | None) -> object:
+    """What becomes of a response that arrives in pieces of `cut` bytes."""
+    reader = Reader(400, 400, heads)
+    try:
+        for start in range(0, len(data), cut):
+            reader.feed(data[start : start + cut])
+    except HttpError as error:
+        return type(error)
+    answer = reader.response()
+    return reader.complete, reader.reusable, answer.status, answer.headers, answer.body
+
+
+def test_a_head_met_before_costs_no_parsing() -> None:
+    heads = Heads()
+    for length in range(5):
+        data = OK + b"date: now\r\nContent-Length: %d\r\n\r\n" % length + b"x" * length
+        reader = Reader(400, 400, heads)
+        reader.feed(data[:-1])
+        reader.feed(data[-1:])
+        assert reader.complete and reader.response().body == b"x" * length
+        assert reader.response().header("content-length") == str(length)
+    assert len(heads._known) == 1
+
+
+def test_heads_that_are_always_new_are_learned_for_a_while_only() -> None:
+    heads = Heads()
+    for number in range(300):
+        data = OK + b"x-id: %d\r\nContent-Length: 2\r\n\r\n{}" % number
+        reader = Reader(400, 400, heads)
+        reader.feed(data)
+        assert reader.response().header("x-id") == str(number)
+        assert len(heads._known) <= 64
+    assert heads._learned < 100
 
 
 @given(data=st.binary(max_size=400), cut=st.integers(1, 50))

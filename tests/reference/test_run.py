@@ -49,7 +49,7 @@ def test_a_case_that_differs_is_named_and_fails_the_run(tmp_path: Path) -> None:
 
 def test_a_file_about_what_is_not_here_is_skipped_with_the_reason(tmp_path: Path) -> None:
     cases(tmp_path, "chess_episodes", {}, {})
-    cases(tmp_path, "rollout_loop", {})
+    cases(tmp_path, "checkers_rules", {})
     code, said = run(tmp_path)
     assert code == 0
     assert "chess_episodes.json: 0 passed, 0 failed, 2 skipped" in said

@@ -4,6 +4,7 @@
 #   make test                the tests
 #   make demo-vllm           the same, sampled by a vLLM server on this machine
 #   make test-vllm           the tests against a real vLLM
+#   make test-browser        the report's tests in a real Chromium
 #   make setup               only install
 #   make check               types, lint, packaging: what CI runs after the tests
 #   TORCH_INDEX=URL          an index that has the CPU build of torch for your platform
@@ -22,7 +23,7 @@ STAMP := $(VENV)/.installed
 VLLM_STAMP := $(VLLM_VENV)/.installed
 SOURCES := engine agents envs train src tests benchmarks
 
-.PHONY: setup demo demo-vllm test test-vllm check lint types package coverage reference docs smoke bars soak clean
+.PHONY: setup demo demo-vllm test test-vllm test-browser check lint types package coverage reference docs smoke bars soak clean
 
 setup: $(STAMP)
 
@@ -40,6 +41,11 @@ test: $(STAMP)
 
 test-vllm: $(STAMP) $(VLLM_STAMP)
 	$(BIN)/python -m pytest -q -m vllm
+
+# Skips, and says why, where no chromium is found and none can be installed.
+test-browser: $(STAMP)
+	.ci/chromium
+	$(BIN)/python -m pytest -q -rs -m browser
 
 check: lint types package
 

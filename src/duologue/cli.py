@@ -266,11 +266,43 @@ def demo(
 
 
 @app.command()
-def report(run: RunArgument, json: Json = False) -> None:
-    """Write a run's one-file HTML report."""
+def report(
+    run: RunArgument,
+    dialogues: Annotated[
+        int, typer.Option(help="The most dialogues the page holds; 0 leaves its browser out.")
+    ] = 20_000,
+    json: Json = False,
+) -> None:
+    """Write a run's one-file HTML report: curves, scores, and its dialogues to browse."""
     from .jobs._report import make_report
 
-    _print(make_report(run), lambda made: made.report, json)
+    _print(make_report(run, dialogues=dialogues), lambda made: made.report, json)
+
+
+@app.command()
+def replay(
+    run: RunArgument,
+    dialogue: Annotated[str, typer.Argument(help="GROUP/SAMPLE, or PHASE:GROUP/SAMPLE.")],
+    tape: Annotated[
+        Path | None,
+        typer.Option("--replay", help="The models' recorded answers; by default the run's own."),
+    ] = None,
+    loop: Loop = "asyncio",
+    json: Json = False,
+) -> None:
+    """Run one dialogue of a run again, print it, and say whether it came out the same.
+
+    For scripted agents, local: models in deterministic mode, and any model with a recording. Exit
+    code 1 when the dialogue differs from its record.
+
+    Example: duologue replay runs/NAME eval/expert:3/0
+    """
+    from .jobs._replay import replay as job
+
+    result = _run(lambda r: job(run, dialogue, tape=tape, reporter=r), loop)
+    _print(result, show.replayed, json)
+    if not result.equal:
+        raise SystemExit(1)
 
 
 @app.command()

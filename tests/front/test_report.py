@@ -18,20 +18,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import duologue.report as report_module
-from duologue.engine import Action, End, Fate, Key, Message, Span, Trajectory, Turn, pack_tokens
+from duologue.engine import (
+    Action,
+    End,
+    Fate,
+    Key,
+    Message,
+    Span,
+    Task,
+    Trajectory,
+    Turn,
+    pack_tokens,
+)
 from duologue.report import (
+    Archive,
     Evaluation,
     Headline,
     Interval,
     Level,
     Report,
+    Sample,
     ScoreRow,
     ScoreTable,
     render,
     write,
 )
 
-_VOID = {"link", "meta"}
+_VOID = {"input", "link", "meta"}
 _HOSTILE = (
     "<script>alert(1)</script>",
     "</script><script>alert(1)</script>",
@@ -174,8 +187,20 @@ def _full(text: str = "plain") -> Report:
         after=[_trajectory(text)],
         before_label=text,
         after_label=text,
+        archive=_archive(text),
         config=text,
     )
+
+
+def _archive(text: str) -> Archive:
+    """Two phases whose dialogues differ in whatever a filter can choose by."""
+    archive = Archive({"rollout": 1, text: 1}, replay=text, notes=[text])
+    ends = {"rollout": (End.DONE, Fate.READY), text: (End.TIMEOUT, Fate.FAILED)}
+    for phase, (end, fate) in ends.items():
+        trajectory = _trajectory(text, end=end, task=text)
+        task = Task(env="travel", id=text, data={text: text})
+        archive.add(phase, 0, task, [Sample(trajectory=trajectory, fate=fate)])
+    return archive
 
 
 def _shown(text: str) -> str:
@@ -311,7 +336,7 @@ def test_metrics_without_a_chart_of_their_own_are_still_shown() -> None:
         ("training", {"curves": (), "evaluations": ()}),
         ("cold-start", {"cold_start": ()}),
         ("fates", {"fates": {}, "ends": {}}),
-        ("dialogues", {"before": (), "after": ()}),
+        ("samples", {"before": (), "after": ()}),
         ("configuration", {"config": ""}),
     ],
 )
@@ -326,6 +351,11 @@ def test_a_report_of_nothing_is_a_page() -> None:
     page = Page(render(Report(title="nothing yet")))
     assert "nothing yet" in page.texts
     assert "section" not in {tag for tag, _ in page.tags}
+
+
+def test_without_an_archive_there_is_nothing_to_browse() -> None:
+    page = Page(render(replace(_full(), archive=None)))
+    assert not {"dialogues", "browser", "columns"} & page.ids()
 
 
 def test_dialogues_of_one_task_stand_side_by_side() -> None:

@@ -10,7 +10,17 @@ from typing import Any
 from msgspec import Struct
 
 from ..engine import Reader, Trajectory, UsageError, open_reader
-from ..report import Headline, Interval, Level, Report, ScoreRow, ScoreTable, write
+from ..report import (
+    DIALOGUES,
+    Headline,
+    Interval,
+    Level,
+    Report,
+    ScoreRow,
+    ScoreTable,
+    write,
+)
+from ._browse import archive_run
 
 SCORES = "scores"
 """The metrics line that holds a run's score sheet."""
@@ -31,17 +41,23 @@ class ReportMade(Struct, frozen=True, kw_only=True):
     report: str
 
 
-def make_report(run: Path) -> ReportMade:
-    """Write `RUN/report.html` from the run's store, also while the run goes on."""
+def make_report(run: Path, *, dialogues: int = DIALOGUES) -> ReportMade:
+    """Write `RUN/report.html` from the run's store, also while the run goes on.
+
+    dialogues: how many the page may hold; 0 leaves its browser out. Of more, whole groups are left
+    out evenly, and the page says so.
+    """
+    if dialogues < 0:
+        raise UsageError(f"--dialogues is {dialogues}; it must not be negative")
     if not run.is_dir():
         raise UsageError(f"there is no run directory {run}")
     with open_reader(run / "run.db") as reader:
         reader.check()  # a page states results: none of it may be a flipped bit
-        page = write(build(reader), run / "report.html")
+        page = write(build(reader, run, dialogues), run / "report.html")
     return ReportMade(run=str(run), report=str(page))
 
 
-def build(reader: Reader) -> Report:
+def build(reader: Reader, run: Path, dialogues: int) -> Report:
     """The page's data."""
     name, config, facts = reader.run()
     sheets = reader.metrics(SCORES)
@@ -59,8 +75,11 @@ def build(reader: Reader) -> Report:
     main = "train" if "train" in phases else phases[0] if phases else None
     return Report(
         title=f"Run {name}",
-        subtitle=facts.get("command", ""),
-        facts=[*facts.items(), ("trajectories", f"{reader.count():,}")],
+        subtitle=f"duologue {facts['command']}" if "command" in facts else "",
+        facts=[
+            *((name, value) for name, value in facts.items() if name != "command"),
+            ("trajectories", f"{reader.count():,}"),
+        ],
         headlines=_headlines(sheet) if sheet else [],
         table=_table(sheet) if sheet else None,
         curves=curves,
@@ -70,6 +89,7 @@ def build(reader: Reader) -> Report:
         ends=reader.ends(main),
         before=before,
         after=after,
+        archive=archive_run(reader, run, dialogues) if dialogues and phases else None,
         before_label="Cold start",
         after_label="Trained",
         config=config,
@@ -83,9 +103,8 @@ def _samples(reader: Reader, phases: list[str]) -> tuple[list[Trajectory], list[
         stored = reader.trajectories(phase)
         return [s.trajectory for _, s in zip(range(PAIRS), stored, strict=False)]
 
-    after = first("eval/trained")
-    before = first("eval/cold-start")
-    return (before, after) if before or after or not phases else ([], first(phases[0]))
+    before, after = first("eval/cold-start"), first("eval/trained")
+    return (before, after) if before and after else ([], [])
 
 
 def _table(sheet: Mapping[str, Any]) -> ScoreTable:

@@ -1,7 +1,13 @@
 """A run as one HTML file that needs no network."""
 
+from ._archive import BYTES as BYTES
+from ._archive import DIALOGUES as DIALOGUES
+from ._archive import Archive as Archive
+from ._archive import Coverage as Coverage
 from ._page import render as render
 from ._page import write as write
+from ._record import Sample as Sample
+from ._record import Spell as Spell
 from ._report import Evaluation as Evaluation
 from ._report import Headline as Headline
 from ._report import Interval as Interval

@@ -10,7 +10,7 @@ from ._html import Markup, el
 from ._numbers import ARROW, DASH, figure, plural, signed
 from ._report import Report
 from ._speech import Speech, hear, pretty
-from ._tallies import manner, meaning, name
+from ._tallies import end_meaning, manner, name
 
 _FOLD_FROM = 1500
 _PEEK = 400
@@ -68,7 +68,7 @@ def _dialogue(label: str, trajectory: Trajectory) -> Markup:
                 "span",
                 name(trajectory.end),
                 class_=f"chip {manner(trajectory.end)}",
-                title=meaning(trajectory.end),
+                title=end_meaning(trajectory.end),
             ),
             el("p", *_about(trajectory), class_="note"),
             el("p", trajectory.detail, class_="detail", dir="auto") if trajectory.detail else None,
@@ -117,7 +117,7 @@ def _sampled(trajectory: Trajectory) -> list[str]:
     tokens, turns = trajectory.tokens, trajectory.turns
     if tokens is None or len(tokens.turns) != len(turns):
         return ["" for _ in turns]
-    ends = [*tokens.turns[1:], len(tokens)]
+    ends = [*tokens.turns, len(tokens)][1:]
     return [_stretch(tokens, *bounds) for bounds in zip(tokens.turns, ends, strict=True)]
 
 

@@ -13,7 +13,7 @@ from html import escape
 
 # Controls and lone surrogates have no place in a UTF-8 page; a tokenizer's output can hold both.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-_VOID = frozenset({"br", "col", "link", "meta"})
+_VOID = frozenset({"br", "col", "input", "link", "meta"})
 
 
 class Markup(str):

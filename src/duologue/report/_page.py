@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 
+from ._browser import browser, data
 from ._curves import cold_start, others, training
 from ._dialogues import dialogues
 from ._html import Markup, el, join
@@ -21,6 +22,8 @@ from ._tallies import ends, fates
 
 _Section = tuple[str, str, Markup]
 
+_SCRIPTS = ("report.js", "dom.js", "archive.js", "list.js", "dialogue.js", "browser.js")
+
 
 def render(report: Report) -> str:
     """The report as one HTML document that loads nothing from anywhere.
@@ -28,9 +31,17 @@ def render(report: Report) -> str:
     The same report gives the same text, byte for byte. Nothing in it can run: texts are escaped,
     and the page's own policy allows no script but ours.
     """
+    return "".join(_pieces(report))
+
+
+def _pieces(report: Report) -> Iterator[str]:
+    """The page in order. The packed dialogues can be tens of megabytes, so they are handed out one
+    by one instead of being copied into ever larger strings."""
     sections = [section for section in _sections(report) if section is not None]
-    style, script = _asset("report.css"), _asset("report.js")
-    head = el(
+    style = Markup(_asset("report.css") + _asset("browser.css"))
+    script = Markup("".join(map(_asset, _SCRIPTS)))
+    yield '<!doctype html>\n<html lang="en">'
+    yield el(
         "head",
         el("meta", charset="utf-8"),
         el("meta", http_equiv="Content-Security-Policy", content=_policy(script)),
@@ -40,15 +51,15 @@ def render(report: Report) -> str:
         el("link", rel="icon", href="data:,"),  # else a browser asks the server for one
         el("style", style),
     )
-    body = el(
-        "body",
-        _header(report),
-        _contents(sections),
-        el("main", *(_section(*section) for section in sections)),
-        el("footer", "Written by duologue."),
-        el("script", script),
-    )
-    return f"<!doctype html>\n{el('html', head, body, lang='en')}\n"
+    yield "<body>"
+    yield _header(report)
+    yield _contents(sections) or ""
+    yield el("main", *(_section(*section) for section in sections))
+    yield el("footer", "Written by duologue.")
+    if report.archive is not None:
+        yield from data(report.archive)
+    yield el("script", script)
+    yield "</body></html>\n"
 
 
 def write(report: Report, path: str | Path) -> Path:
@@ -58,12 +69,12 @@ def write(report: Report, path: str | Path) -> Path:
     an error leaves what stood there before. Missing folders are made. Blocks on the disk.
     """
     path = Path(path)
-    text = render(report)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not `tempfile`, whose files only their owner may read; a report is for showing.
     draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
-        draft.write_text(text, encoding="utf-8", newline="\n")
+        with draft.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(_pieces(report))
         draft.replace(path)
     except BaseException:
         with suppress(OSError):
@@ -73,14 +84,16 @@ def write(report: Report, path: str | Path) -> Path:
 
 
 def _sections(report: Report) -> list[_Section | None]:
-    table, other = report.table, others(report)
+    table, other, archive = report.table, others(report), report.archive
+    pairs = report.before and report.after
     tallies = [fates(report.fates), ends(report.ends)]
     return [
         ("scores", "Scores", scores(table)) if table is not None and table.rows else None,
         _grid("training", "Training", training(report), other),
         _grid("cold-start", "Cold start", cold_start(report)),
         _grid("fates", "Trajectories", [tally for tally in tallies if tally is not None]),
-        _listed("dialogues", "Dialogues", dialogues(report)),
+        _listed("samples", "Before and after" if pairs else "Samples", dialogues(report)),
+        ("dialogues", "Dialogues", browser(archive)) if archive is not None else None,
         ("configuration", "Configuration", _config(report.config)) if report.config else None,
     ]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..engine import End, Fate, Trajectory
+from ._archive import Archive
 
 
 class Interval(NamedTuple):
@@ -90,6 +91,8 @@ class Report:
     after: Sequence[Trajectory] = ()
     """Sample dialogues; those of one task in `before` and `after` stand side by side, under the
     labels. Where only one of the two is given there is nothing to tell apart, and no label."""
+    archive: Archive | None = None
+    """The dialogues to browse: filtered, searched, sorted and read in the page."""
     before_label: str = "Cold start"
     after_label: str = "Trained"
     config: str = ""

@@ -17,7 +17,7 @@ _FATES = {
     Fate.STALE: "too old when its batch was drawn",
     Fate.FAILED: "a party failed; never trained on",
     Fate.CANCELLED: "stopped by us",
-    Fate.READY: "waiting for the learner",
+    Fate.READY: "ended by itself, not used for training",
 }
 _ENDS = {
     End.DONE: "the environment said so",
@@ -108,8 +108,12 @@ def name(word: Fate | End) -> str:
     return word.value.replace("_", " ")
 
 
-def meaning(end: End) -> str:
+def end_meaning(end: End) -> str:
     return _ENDS[end]
+
+
+def fate_meaning(fate: Fate) -> str:
+    return _FATES[fate]
 
 
 def manner(end: End) -> str:

@@ -57,6 +57,7 @@ types: $(STAMP)
 	$(BIN)/mypy -p duologue
 	$(BIN)/mypy --explicit-package-bases tests
 	$(BIN)/mypy benchmarks
+	$(BIN)/mypy examples
 	$(BIN)/pyright
 
 package: $(STAMP)

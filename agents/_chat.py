@@ -72,7 +72,8 @@ class ChatML:
         ids = list(self._newline) if last == self.stop else [self.stop, *self._newline]
         for message in messages:
             ids += self._render(message)
-        return ids + self._prompt
+        ids += self._prompt
+        return ids
 
     def wrote(self, text: str) -> list[int]:
         """A turn that somebody else wrote, as the model would have sampled it."""
@@ -91,7 +92,11 @@ class ChatML:
         role, content = message.role, message.content
         if role == "tool":
             role, content = "user", f"<tool_response>\n{content}\n</tool_response>"
-        return [self._start, *self._plain(f"{role}\n{content}"), self.stop, *self._newline]
+        ids = [self._start]
+        ids += self._plain(f"{role}\n{content}")
+        ids.append(self.stop)
+        ids += self._newline
+        return ids
 
     def _control(self, token: str) -> int:
         found = self._tokenizer.token_to_id(token)

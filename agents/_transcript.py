@@ -7,7 +7,7 @@ observation is tokenised alone and appended, a generation is appended as it was 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from ..engine import Span, Tokens
 from .models import Generation
@@ -16,13 +16,11 @@ from .models import Generation
 class Transcript:
     """Grows by `read` and `wrote`; `tokens` packs it."""
 
-    __slots__ = ("_ids", "_logps", "_mask", "_spans", "_turns")
+    __slots__ = ("_ids", "_spans", "_written")
 
     def __init__(self) -> None:
         self._ids: array[int] = array("i")
-        self._mask = bytearray()
-        self._logps: array[float] = array("f")
-        self._turns: list[int] = []
+        self._written: list[tuple[int, array[float]]] = []  # where a turn begins; its logps
         self._spans: list[Span] = []
 
     def __len__(self) -> int:
@@ -33,27 +31,29 @@ class Transcript:
         """The tokens so far. A live view: append through the methods only."""
         return self._ids
 
-    def read(self, ids: Sequence[int]) -> None:
+    def read(self, ids: Iterable[int]) -> None:
         """Append tokens the agent was shown."""
         self._ids.extend(ids)
-        self._mask.extend(bytes(len(ids)))
-        self._logps.frombytes(bytes(self._logps.itemsize * len(ids)))  # zeros
 
     def wrote(self, generation: Generation) -> None:
         """Append a generation: a new turn, its tokens trained on."""
         start = len(self._ids)
-        self._turns.append(start)
         self._ids.extend(generation.ids)
-        self._mask.extend(b"\x01" * len(generation.ids))
-        self._logps.extend(generation.logps)
+        self._written.append((start, generation.logps))
         for span in generation.spans:
             self._spans.append(Span(start + span.start, start + span.end, span.version))
 
     def tokens(self) -> Tokens:
+        # Only now, and not at every turn: most of what there is to say is where turns begin.
+        mask, logps = bytearray(len(self._ids)), array("f", bytes(4 * len(self._ids)))
+        for start, written in self._written:
+            end = start + len(written)
+            mask[start:end] = b"\x01" * len(written)
+            logps[start:end] = written
         return Tokens(
             ids=self._ids.tobytes(),
-            mask=bytes(self._mask),
-            logps=self._logps.tobytes(),
-            turns=tuple(self._turns),
+            mask=bytes(mask),
+            logps=logps.tobytes(),
+            turns=tuple(start for start, _ in self._written),
             spans=tuple(self._spans),
         )

@@ -120,8 +120,8 @@ async def measure(
             open_lateness(every_s=0.01, window=1_000_000) as lateness,
             open_vllm(url, tokenizer, context=CONTEXT, live=scenario.at_once) as served,
         ):
-            model = Timed(served)
-            make = partial(dialogue, model, ChatML(tokenizer))
+            timed = Timed(served) if "longest_wait" in scenario.bars else None
+            make = partial(dialogue, timed or served, ChatML(tokenizer))
             if durable:
                 async with (
                     open_store(Path(folder) / "run.db") as store,
@@ -138,17 +138,19 @@ async def measure(
         server = cpu_of(pid) - server
     if stats.ends != {End.DONE: count} or stats.turns != TURNS * count:
         raise RuntimeError(f"not every dialogue was done: {stats.ends}")
-    return {
+    figures = {
         "cpu_ms_per_turn": 1e3 * cpu / stats.turns,
         "turns_per_s": stats.turns / wall,
         "cpu_share": cpu / wall,
         "server_cpu_share": server / wall,
         "late_p50_ms": 1e3 * lateness.quantile(0.5),
         "late_p99_ms": 1e3 * lateness.quantile(0.99),
-        "wait_p50_s": statistics.median(model.waits_s),
-        "longest_wait": max(model.waits_s) / statistics.median(model.waits_s),
         "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
+    if timed is not None:
+        figures["wait_p50_s"] = statistics.median(timed.waits_s)
+        figures["longest_wait"] = max(timed.waits_s) / figures["wait_p50_s"]
+    return figures
 
 
 def main() -> None:

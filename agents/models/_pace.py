@@ -86,7 +86,7 @@ class Pace:
         # Only calls that had to share a full house say that a larger one would do.
         if self._places.full:
             self._pressed = True
-            if self.reported is not False:
+            if self.reported is not False and self._limit < self.cap:
                 self._resize(self._limit + 1 / self._limit)
 
     def failed(self, began: int, *, refused: bool) -> None:

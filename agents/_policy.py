@@ -32,7 +32,12 @@ class TextAgent:
             sampling=self._sampling,
         )
         self._turn += 1
-        generation = await _generate(self._model, request)
+        try:
+            generation = await self._model.generate(request)
+        except ModelError:
+            raise
+        except Exception as error:
+            raise _failure(error) from error
         self._messages.append(Message("assistant", generation.text))
         return _reply(generation)
 
@@ -90,7 +95,12 @@ class TokenAgent:
             sampling=sampling,
         )
         self._turn += 1
-        generation = await _generate(self._model, request)
+        try:
+            generation = await self._model.generate(request)
+        except ModelError:
+            raise
+        except Exception as error:
+            raise _failure(error) from error
         transcript.wrote(generation)
         return _reply(generation)
 
@@ -101,14 +111,9 @@ class TokenAgent:
         self._model.close(self._session)
 
 
-async def _generate(model: Model, request: Request) -> Generation:
-    """Ask the model; whatever it raises is the model's failure, wrapped once, here."""
-    try:
-        return await model.generate(request)
-    except ModelError:
-        raise
-    except Exception as error:
-        raise ModelError(f"{type(error).__name__}: {error}") from error
+def _failure(error: Exception) -> ModelError:
+    """Whatever a model raises is the model's failure: wrapped once, here."""
+    return ModelError(f"{type(error).__name__}: {error}")
 
 
 def _reply(generation: Generation) -> Reply:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import msgspec
 
@@ -103,7 +103,7 @@ def _action(call: object) -> Action | None:
     return Action(choice, _text(content, choice))
 
 
-def _are_arguments(value: Any) -> bool:
+def _are_arguments(value: Any) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict) and isinstance(value.get("choice"), str)
 
 

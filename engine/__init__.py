@@ -2,7 +2,6 @@
 
 from ._actor import Actor as Actor
 from ._actor import ActorStats as ActorStats
-from ._actor import Seat as Seat
 from ._actor import open_actor as open_actor
 from ._blame import Offender as Offender
 from ._board import Board as Board

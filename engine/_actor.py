@@ -1,11 +1,9 @@
 """Actors: state that only its owner touches, reached by messages.
 
-Two ways to host one:
-
-* `open_actor` gives it a mailbox and a task. For services that many others talk to: a store, a
-  router, a judge.
-* `Seat` gives it neither. Where the only client waits for each reply, as in a dialogue, the
-  handler runs in the asker's task: the same one-message-at-a-time rule, at the cost of a call.
+`open_actor` gives one a mailbox and a task: for services that many others talk to, a store, a
+router, a judge. The two parties of a dialogue need neither. Their only client waits for each
+reply, so their handlers run in its task: the same one-message-at-a-time rule, at the cost of a
+call (`_dialogue.py`).
 """
 
 from __future__ import annotations
@@ -102,7 +100,7 @@ class Actor(Generic[M, R]):
         try:
             return await self._receive(message)
         except anyio.get_cancelled_exc_class() as error:
-            _refuse_foreign(error, self.name)
+            refuse_foreign(error, self.name)
             raise
 
     def _stop(self) -> None:
@@ -132,30 +130,7 @@ async def open_actor(
         actor._stop()
 
 
-class Seat(Generic[M, R]):
-    """An actor hosted by whoever asks it. One message at a time, as for any actor."""
-
-    __slots__ = ("_busy", "_receive", "name")
-
-    def __init__(self, receive: Callable[[M], Awaitable[R]], name: str) -> None:
-        self.name: str = name
-        self._receive = receive
-        self._busy = False
-
-    async def ask(self, message: M) -> R:
-        if self._busy:
-            raise RuntimeError(f"{self.name} was asked while it was still answering")
-        self._busy = True
-        try:
-            return await self._receive(message)
-        except anyio.get_cancelled_exc_class() as error:
-            _refuse_foreign(error, self.name)
-            raise
-        finally:
-            self._busy = False
-
-
-def _refuse_foreign(error: BaseException, name: str) -> None:
+def refuse_foreign(error: BaseException, name: str) -> None:
     """Make an error of a cancellation that nobody asked us for. Left alone it would pass for one
     of ours: a run would end early, without a word."""
     if not being_cancelled():

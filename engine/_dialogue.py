@@ -1,7 +1,7 @@
 """A dialogue: an agent and an environment that exchange messages until one typed end.
 
-The two parties are actors in seats: each has one client, this loop, which waits for every reply.
-Whatever happens, the result is data: an `Outcome` with exactly one `End`. Only a bug of our own
+The two parties are actors without tasks of their own: each has one client, this loop, which waits
+for every reply. Whatever happens, the result is data: an `Outcome` with exactly one `End`. Only a bug of our own
 and cancellation from outside propagate.
 """
 
@@ -14,10 +14,11 @@ from typing import Protocol
 import anyio
 from msgspec import Struct
 
-from ._actor import Seat
+from ._actor import refuse_foreign
 from ._board import Pulse, Slot
 from ._errors import EnvError, JudgeError, ModelError, PartyError, UserError
 from ._messages import Action, End, Key, Message, Task, Tokens, Turn
+from ._park import being_cancelled
 from ._seed import Seed
 from ._snapshot import Wait
 
@@ -132,8 +133,7 @@ async def converse(
 
 
 async def _exchange(dialogue: Dialogue, outcome: Outcome, most_chars: int, slot: Slot) -> End:
-    agent = Seat(dialogue.agent.receive, "agent")
-    environment = Seat(dialogue.environment.receive, "environment")
+    agent, environment = dialogue.agent, dialogue.environment
     pulse = slot.pulse
     slot.waits = Wait.ENVIRONMENT
     slot.since_s = pulse.now_s
@@ -145,7 +145,11 @@ async def _exchange(dialogue: Dialogue, outcome: Outcome, most_chars: int, slot:
             return _no_room(outcome, chars, most_chars)
         slot.waits = Wait.MODEL
         slot.since_s = pulse.now_s
-        reply = await agent.ask(observation)
+        try:
+            reply = await agent.receive(observation)
+        except anyio.get_cancelled_exc_class() as error:
+            refuse_foreign(error, "agent")
+            raise
         if len(reply.text) > most_chars:
             raise ModelError(_too_long("the agent's reply", len(reply.text), most_chars))
         chars += len(reply.text)
@@ -173,16 +177,18 @@ async def _exchange(dialogue: Dialogue, outcome: Outcome, most_chars: int, slot:
     return observation.end
 
 
-async def _observe(
-    environment: Seat[Reply | None, Observation], reply: Reply | None
-) -> Observation:
+async def _observe(environment: Environment, reply: Reply | None) -> Observation:
     """Ask the environment; what its code raises becomes an `EnvError`, once, here."""
     try:
-        observation = await environment.ask(reply)
+        observation = await environment.receive(reply)
     except PartyError:
         raise
     except Exception as error:
         raise EnvError(describe(error)) from error
+    except anyio.get_cancelled_exc_class() as error:
+        if being_cancelled():
+            raise
+        raise EnvError("environment awaited something that was cancelled") from error
     # Checked here, because further on it would be a reward of nan in a batch, or text that no
     # store can hold: the environment's failure, found in somebody else's room.
     if not isfinite(observation.reward):

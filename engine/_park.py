@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Awaitable, Generator
 from types import coroutine
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
@@ -60,6 +60,8 @@ def being_cancelled() -> bool:
 
 
 class _Parked(Protocol):
+    def sleep(self) -> Awaitable[None]: ...
+
     def wake(self) -> bool:
         """Make the task runnable; False when it is gone (cancelled) and the wake-up is unused."""
         ...
@@ -72,6 +74,9 @@ class _AsyncioParked:
         self.future: asyncio.Future[None] = (
             sys.modules["asyncio"].get_running_loop().create_future()
         )
+
+    def sleep(self) -> Awaitable[None]:
+        return self.future
 
     def wake(self) -> bool:
         if self.future.done():
@@ -87,8 +92,9 @@ class _TrioParked:
         self._trio = sys.modules["trio"].lowlevel
         self.task: trio.lowlevel.Task | None = self._trio.current_task()
 
-    async def sleep(self) -> None:
-        await self._trio.wait_task_rescheduled(self.abort)
+    def sleep(self) -> Awaitable[None]:
+        slept: Awaitable[None] = self._trio.wait_task_rescheduled(self.abort)
+        return slept
 
     def wake(self) -> bool:
         if self.task is None:
@@ -159,12 +165,12 @@ class Lot:
 
 
 class OneShot(Generic[T]):
-    """A value, or an error, that one side gives once and the other side waits for."""
+    """A value, or an error, that one side gives once and the other side, one task, waits for."""
 
-    __slots__ = ("_abandoned", "_error", "_lot", "_set", "_value")
+    __slots__ = ("_abandoned", "_error", "_parked", "_set", "_value")
 
     def __init__(self) -> None:
-        self._lot = Lot()
+        self._parked: _Parked | None = None
         self._set = False
         self._abandoned = False
         self._error: BaseException | None = None
@@ -185,18 +191,21 @@ class OneShot(Generic[T]):
     def _settle(self, value: T | None, error: BaseException | None) -> bool:
         if self._abandoned or self._set:
             return False
-        if self._lot and not self._lot.wake():
+        if self._parked is not None and not self._parked.wake():
             return False  # its waiter was cancelled, and has not run since to say so
         self._set, self._value, self._error = True, value, error
         return True
 
     async def wait(self) -> T:
-        try:
-            while not self._set:
-                await self._lot.park()
-        except BaseException:
-            self._abandoned = True
-            raise
+        if not self._set:
+            if self._parked is not None:
+                raise RuntimeError("two tasks wait for a value that one of them gets")
+            self._parked = _TrioParked() if _running_trio() else _AsyncioParked()
+            try:
+                await self._parked.sleep()
+            except BaseException:
+                self._abandoned = True
+                raise
         if self._error is not None:
             raise self._error
         return self._value  # type: ignore[return-value]

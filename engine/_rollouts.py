@@ -13,15 +13,14 @@ its group, the group has been taken. So a consumer that stops taking stops admis
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from itertools import chain
 
 import anyio
-from anyio.abc import ObjectReceiveStream, TaskGroup
-from anyio.streams.memory import MemoryObjectSendStream
+from anyio.abc import TaskGroup
 from msgspec import Struct
 
-from ._board import Board, Roster, Slot, Source
+from ._board import Board, Roster, Source
 from ._credits import Credits
 from ._dialogue import (
     MOST_CHARS,
@@ -33,6 +32,7 @@ from ._dialogue import (
     end_of,
 )
 from ._errors import PartyError, UsageError, one_error
+from ._handover import Handover
 from ._messages import End, Fate, Group, Key, Task, Trajectory
 from ._observer import Observer, Watch, watched
 from ._park import checkpoint
@@ -117,16 +117,22 @@ class Carried(Struct, frozen=True, kw_only=True):
 class Rollouts:
     """Running rollouts: a stream of closed groups and the counts so far."""
 
-    def __init__(self, groups: ObjectReceiveStream[Group], stats: RolloutStats) -> None:
+    def __init__(self, groups: Handover[Group], stats: RolloutStats) -> None:
         self._groups = groups
         self.stats = stats
 
     def __aiter__(self) -> AsyncIterator[Group]:
-        return self._groups.__aiter__()
+        return self
+
+    async def __anext__(self) -> Group:
+        try:
+            return await self._groups.take()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
 
     async def receive(self) -> Group:
         """The next closed group; raises `anyio.EndOfStream` after the last."""
-        return await self._groups.receive()
+        return await self._groups.take()
 
 
 @asynccontextmanager
@@ -167,28 +173,37 @@ async def open_rollouts(
             f"{credits.limit}, and batches of {credits.batch} hold some back while they collect; "
             "make the wave smaller, or allow more groups to be outstanding"
         )
-    send, receive = anyio.create_memory_object_stream[Group](0)
+    groups: Handover[Group] = Handover()
     numbered = chain(
         carried,
         (Carried(ordinal=n, task=task) for n, task in enumerate(tasks, first_group)),
     )
     board = board or Board()
     run = _Run(
-        make, seed, config, store, phase, credits, send, may_retry or _as_budgeted, observer, board
+        make,
+        seed,
+        config,
+        store,
+        phase,
+        credits,
+        groups,
+        may_retry or _as_budgeted,
+        observer,
+        board,
     )
 
     def offered() -> Hop:
-        senders = receive.statistics().tasks_waiting_send
-        return Hop(name="closed groups", depth=senders, capacity=0, waiting_in=senders)
+        givers = len(groups)
+        return Hop(name="closed groups", depth=givers, capacity=0, waiting_in=givers)
 
     shown: list[Source] = [offered, lambda: run.places.hop("places")]
     if credits is not None:
         shown.append(lambda: credits.hop("credits"))
-    with one_error(), board.listing(run.roster), board.showing(*shown):
-        # The stream closes last: closed under a dialogue that offers a group, it would raise there.
-        async with receive, send, anyio.create_task_group() as owner:
+    # Closed last: whoever takes when the block is over is told that there is no more.
+    with one_error(), board.listing(run.roster), board.showing(*shown), closing(groups):
+        async with anyio.create_task_group() as owner:
             owner.start_soon(run.admit, numbered, name=f"admission of {phase}")
-            yield Rollouts(receive, run.stats)
+            yield Rollouts(groups, run.stats)
             owner.cancel_scope.cancel()
 
 
@@ -230,13 +245,13 @@ class _Run:
         store: Store | None,
         phase: str,
         credits: Credits | None,
-        groups: MemoryObjectSendStream[Group],
+        groups: Handover[Group],
         may_retry: MayRetry,
         observer: Observer | None,
         board: Board,
     ) -> None:
         self.make = make
-        self.seed = seed
+        self.seeds = seed / "group"
         self.config = config
         self.store = store
         self.phase = phase
@@ -313,7 +328,7 @@ class _Run:
 
     async def _offer(self, group: Group) -> None:
         self.stats.groups += 1
-        await self.groups.send(group)
+        await self.groups.give(group)
         self.untaken -= 1
 
     def _start(self, dialogues: TaskGroup, group: _OpenGroup, sample: int) -> None:
@@ -325,7 +340,7 @@ class _Run:
 
     def _make(self, task: Task, key: Key, attempt: int) -> Dialogue | Outcome:
         """A fresh dialogue, or the outcome of an environment that could not even be built."""
-        seed = self.seed.at("group", key.group, "task", task.id, "sample", key.sample)
+        seed = self.seeds.at(key.group, "task", task.id, "sample", key.sample)
         try:
             return self.make(task, key, seed.at("attempt", attempt))
         except PartyError as error:
@@ -356,7 +371,17 @@ class _Run:
         discarded: list[End] = []
         try:
             while True:
-                outcome = await self._attempt(dialogue, slot, watch)
+                slot.begin()
+                if isinstance(dialogue, Outcome):
+                    await checkpoint()
+                    outcome = dialogue
+                else:
+                    outcome = await converse(
+                        dialogue if watch is None else watched(dialogue, watch),
+                        deadline_s=self.config.deadline_s,
+                        most_chars=self.config.dialogue_chars,
+                        slot=slot,
+                    )
                 if not (outcome.end.failed and self._retries(key, len(discarded) + 1)):
                     break
                 discarded.append(outcome.end)
@@ -378,22 +403,6 @@ class _Run:
             await self._offer(closed)
         self.roster.leave(key)
         self.places.release()
-
-    async def _attempt(
-        self, dialogue: Dialogue | Outcome, slot: Slot, watch: Watch | None
-    ) -> Outcome:
-        slot.begin()
-        if isinstance(dialogue, Outcome):
-            await checkpoint()
-            return dialogue
-        if watch is not None:
-            dialogue = watched(dialogue, watch)
-        return await converse(
-            dialogue,
-            deadline_s=self.config.deadline_s,
-            most_chars=self.config.dialogue_chars,
-            slot=slot,
-        )
 
     def _retries(self, key: Key, tries: int) -> bool:
         if tries >= self.config.attempts:

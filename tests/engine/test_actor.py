@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from duologue.engine import Actor, MailboxClosed, Seat, checkpoint, open_actor
+from duologue.engine import Actor, MailboxClosed, checkpoint, open_actor
 from duologue.engine._mailbox import BURST
 
 pytestmark = pytest.mark.anyio
@@ -238,20 +238,3 @@ async def test_a_cancellation_that_is_not_ours_is_the_handlers_error() -> None:
         async with open_actor(forsaken, name="judge") as actor:
             await actor.tell(1)
             await anyio.sleep_forever()
-
-
-async def test_a_seat_answers_in_its_askers_task() -> None:
-    seat = Seat(double, "environment")
-    assert await seat.ask(4) == 8
-
-
-async def test_a_seat_answers_one_message_at_a_time() -> None:
-    async def receive(number: int) -> int:
-        return await seat.ask(number)
-
-    seat: Seat[int, int] = Seat(receive, "agent")
-    with pytest.raises(RuntimeError, match="agent was asked while it was still answering"):
-        await seat.ask(1)
-    # And it is free again afterwards.
-    with pytest.raises(RuntimeError, match="agent"):
-        await seat.ask(1)

@@ -98,7 +98,7 @@ Credits Dialogue DuologueError End Entry EnvError Environment Fate first_fate Gr
 JudgeError Key Lateness Lineage Lot Mailbox MailboxClosed MailboxStats MakeDialogue MayRetry
 Message ModelError Observation Observer one_error Offender OneShot open_actor open_lateness open_reader
 open_rollouts open_store open_watchdog OpenGroup Outcome pack_tokens PartyError Phase Reader
-relaxed_collector Reply Role RolloutConfig Rollouts RolloutStats Seat Seed Service ServiceRole
+relaxed_collector Reply Role RolloutConfig Rollouts RolloutStats Seed Service ServiceRole
 Slot Snapshot Span Stall Stalled Store Stored StoreError StoreStats Taken Task Tokens Trajectory
 Turn UsageError UserError Wait Waiting Watch
 """

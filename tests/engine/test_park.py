@@ -156,3 +156,13 @@ async def test_asyncio_may_cancel_a_waiter_that_has_its_value() -> None:
     await settle()
     assert waiter.cancelled()
     assert shot.settled
+
+
+async def test_one_task_waits_for_a_value_and_a_second_is_a_bug() -> None:
+    shot: OneShot[int] = OneShot()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(shot.wait)
+        await settle()
+        with pytest.raises(RuntimeError, match="two tasks"):
+            await shot.wait()
+        assert shot.give(3)

@@ -360,7 +360,7 @@ def test_tokens_are_coloured_by_how_likely_they_were(
     levels = [sum(tokens.logps_array()[i] < bound for bound in bounds) for i in sampled]
     assert [kind for _, kind, _ in shown] == [f"token level-{level}" for level in levels]
     assert len(set(levels)) == 5
-    assert "Tokens are shown by number" in report.page.inner_text("#browser")
+    assert "tokens are shown by number: no tokenizer" in report.page.inner_text("#browser")
 
 
 def test_the_group_stands_beside_it_with_its_advantages(

@@ -80,7 +80,8 @@ def _unpacked(archive: Archive) -> Iterator[tuple[dict[str, Any], dict[str, Any]
     chunks = [zlib.decompress(chunk).split(b"\n") for chunk in archive.chunks()]
     for i in range(len(columns["phase"])):
         row = {name: column[i] for name, column in columns.items()}
-        group = json.loads(chunks[row["chunk"]][row["line"]])
+        chunk, line = int(row["chunk"]), int(row["line"])
+        group = json.loads(chunks[chunk][line])
         yield row, group["samples"][row["place"]] | {"data": group.get("data", "")}
 
 
@@ -146,6 +147,14 @@ def test_a_tokenizer_that_reads_a_turn_otherwise_is_not_believed() -> None:
     assert vocabulary.indices([7, 8], "xx") == [0, 0]
     right = vocabulary.indices([7, 8], "hello")
     assert [vocabulary.pieces[k] for k in right] == ["⟨7⟩", "⟨8⟩"]
+    assert vocabulary.numbered == 2
+
+
+def test_tokens_without_a_text_are_said_to_be() -> None:
+    archive = Archive({"train": 1}, unspelled="it is lost", notes=["First."])
+    assert archive.notes() == ["First."]
+    archive.add("train", 0, None, [Sample(trajectory=_trajectory(tokens=True))])
+    assert archive.notes() == ["First.", "2 tokens are shown by number: it is lost."]
 
 
 def test_a_small_run_is_shown_whole() -> None:
@@ -275,7 +284,7 @@ def test_a_run_larger_than_the_page_is_never_in_memory_whole(tmp_path: Path) -> 
 def test_tokens_are_numbers_when_no_tokenizer_is_there(tmp_path: Path) -> None:
     spell, why = find_spell(tmp_path, None)
     assert spell is None
-    assert why == "Tokens are shown by number: no tokenizer lies with the run or its model."
+    assert why == "no tokenizer lies with the run or its model"
 
 
 def test_a_file_that_is_no_tokenizer_is_named(tmp_path: Path) -> None:

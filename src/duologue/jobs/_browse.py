@@ -21,13 +21,14 @@ def archive_run(reader: Reader, run: Path, dialogues: int) -> Archive:
     and what the report keeps of them is in memory."""
     phases = reader.phases()
     config = _config(reader)
-    spell, note = find_spell(run, config)
+    spell, why = find_spell(run, config)
     archive = Archive(
         {phase: reader.count(phase) - reader.pruned(phase) for phase in phases},
         dialogues=dialogues,
         spell=spell,
         replay=f"duologue replay {shlex.quote(str(run))}",
-        notes=[*_pruned(reader), *([note] if note else [])],
+        unspelled=why,
+        notes=_pruned(reader),
     )
     age = _Ages(reader).of
     shaping = None if config is None else config.train.shaping

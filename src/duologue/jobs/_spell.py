@@ -20,18 +20,16 @@ def find_spell(run: Path, config: Config | None) -> tuple[Spell | None, str]:
     """The run's tokenizer as a function, or None and why the page shows numbers instead."""
     file = next(filter(Path.is_file, _places(run, config)), None)
     if file is None:
-        return None, "" if _scripted(config) else _why(
-            "no tokenizer lies with the run or its model"
-        )
+        return None, "no tokenizer lies with the run or its model"
     try:
         from tokenizers import Tokenizer
     except ImportError:
-        return None, _why("`tokenizers` is missing: pip install 'duologue[train]'")
+        return None, "`tokenizers` is missing: pip install 'duologue[train]'"
     try:
         return _speller(Tokenizer.from_file(str(file))), ""
     # tokenizers raises bare `Exception` for a file it cannot read.
     except Exception as error:  # noqa: BLE001
-        return None, _why(f"{file} is not a tokenizer ({error})")
+        return None, f"{file} is not a tokenizer ({error})"
 
 
 def _places(run: Path, config: Config | None) -> list[Path]:
@@ -43,14 +41,6 @@ def _places(run: Path, config: Config | None) -> list[Path]:
         if config.vllm.tokenizer:
             folders.append(Path(config.vllm.tokenizer))
     return [folder / "tokenizer.json" for folder in folders]
-
-
-def _scripted(config: Config | None) -> bool:
-    return config is not None and config.model.spec.startswith("scripted:")
-
-
-def _why(reason: str) -> str:
-    return f"Tokens are shown by number: {reason}."
 
 
 def _speller(tokenizer: Tokenizer) -> Spell:

@@ -109,6 +109,7 @@ class Archive:
     counts:    how many dialogues each phase has, in the order in which the page names the phases.
     dialogues, size: the bounds; `size` is in bytes of packed dialogues. One group is always kept.
     spell:     how tokens read; without it the page shows their numbers.
+    unspelled: why there is no `spell`.
     replay:    the command that runs a dialogue again, without the dialogue's name.
     notes:     what else to say beside the list.
     """
@@ -120,13 +121,14 @@ class Archive:
         dialogues: int = DIALOGUES,
         size: int = BYTES,
         spell: Spell | None = None,
+        unspelled: str = "",
         replay: str = "",
         notes: Sequence[str] = (),
     ) -> None:
         self.replay = replay
-        self.notes = tuple(notes)
-        self.packed = 0
         self.shown = 0
+        self._notes = tuple(notes)
+        self._unspelled = unspelled or "the tokenizer does not read them as they were recorded"
         self._dialogues, self._size = dialogues, size
         self._vocabulary = Vocabulary(spell)
         self._shelves = {phase: _Shelf(total) for phase, total in counts.items()}
@@ -159,6 +161,13 @@ class Archive:
             Coverage(phase, shelf.shown, shelf.total, shelf.stride)
             for phase, shelf in self._shelves.items()
         ]
+
+    def notes(self) -> list[str]:
+        """What else to say beside the list."""
+        numbered = self._vocabulary.numbered
+        if not numbered:
+            return list(self._notes)
+        return [*self._notes, f"{numbered:,} tokens are shown by number: {self._unspelled}."]
 
     def columns(self) -> dict[str, list[object]]:
         """The list's columns, one entry a dialogue, and where each one's record is: `chunk`,
@@ -194,8 +203,7 @@ class Archive:
         shelves = list(self._shelves.values())
         while True:
             self.shown = sum(shelf.shown for shelf in shelves)
-            self.packed = sum(shelf.packed for shelf in shelves)
-            if self.packed > self._size:
+            if sum(shelf.packed for shelf in shelves) > self._size:
                 most = max(shelves, key=lambda shelf: shelf.packed)
             elif self.shown > self._dialogues:
                 most = max(shelves, key=lambda shelf: shelf.shown)

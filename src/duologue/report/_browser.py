@@ -44,7 +44,7 @@ def browser(archive: Archive) -> Markup:
     return el(
         "div",
         el("p", covered(archive.coverage()), class_="note", id="coverage"),
-        *(el("p", note, class_="note") for note in archive.notes),
+        *(el("p", note, class_="note") for note in archive.notes()),
         el(
             "noscript",
             el("p", "The dialogues are read by a script of this page.", class_="warnings"),

@@ -82,10 +82,14 @@ class _Group(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Vocabulary:
-    """Every piece of text that some token stands for, each once."""
+    """Every piece of text that some token stands for, each once.
+
+    numbered: how many tokens are shown by their number, for want of a text.
+    """
 
     def __init__(self, spell: Spell | None = None) -> None:
         self.pieces: list[str] = []
+        self.numbered: int = 0
         self._spell = spell
         self._index: dict[str, int] = {}
 
@@ -94,6 +98,7 @@ class Vocabulary:
         the turn otherwise (so it is not the one that wrote it), a piece is the token's number."""
         pieces = None if self._spell is None else self._spell(ids)
         if pieces is None or len(pieces) != len(ids) or text.strip() not in "".join(pieces):
+            self.numbered += len(ids)
             pieces = [f"\N{MATHEMATICAL LEFT ANGLE BRACKET}{i}\N{MATHEMATICAL RIGHT ANGLE BRACKET}"
                       for i in ids]  # fmt: skip
         return [self._place(piece) for piece in pieces]

@@ -48,8 +48,10 @@ app: typer.Typer = typer.Typer(
 )
 env_app: typer.Typer = typer.Typer(help="Environments: what there is, and what each one has.")
 model_app: typer.Typer = typer.Typer(help="Model folders.")
+faults_app: typer.Typer = typer.Typer(help="What can be made to go wrong, and plans of it.")
 app.add_typer(env_app, name="env", no_args_is_help=True)
 app.add_typer(model_app, name="model", no_args_is_help=True)
+app.add_typer(faults_app, name="faults", no_args_is_help=True)
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", "-c", help="Settings in TOML; unknown keys are refused.")
@@ -87,6 +89,12 @@ MetricsPort = Annotated[
         min=0, max=65535, help="Serve Prometheus metrics at this port of the loopback; 0: any."
     ),
 ]
+Faults = Annotated[
+    str | None,
+    typer.Option(
+        "--faults", metavar="PLAN", help="Let things go wrong: a plan in TOML, or `storm` (faults)."
+    ),
+]
 Seed = Annotated[int | None, typer.Option(help="The root of all randomness (seed).")]
 Deterministic = Annotated[
     bool, typer.Option("--deterministic", help="Equal runs give equal records and weights.")
@@ -106,6 +114,7 @@ def rollout(
     deterministic: Deterministic = False,
     record: Record = None,
     replay: Replay = None,
+    faults: Faults = None,
     run: RunFolder = None,
     metrics_port: MetricsPort = None,
     loop: Loop = "asyncio",
@@ -127,6 +136,7 @@ def rollout(
         "seed": seed,
         "model.record": record,
         "model.replay": replay,
+        "faults": _plan(faults),
         "deterministic": deterministic or None,
     }
     settings = _settings(config, given, set_)
@@ -215,6 +225,7 @@ def evaluate(
     deterministic: Deterministic = False,
     record: Record = None,
     replay: Replay = None,
+    faults: Faults = None,
     run: RunFolder = None,
     loop: Loop = "asyncio",
     json: Json = False,
@@ -234,6 +245,7 @@ def evaluate(
         "seed": seed,
         "model.record": record,
         "model.replay": replay,
+        "faults": _plan(faults),
         "deterministic": deterministic or None,
     }
     settings = _settings(config, given, set_)
@@ -465,6 +477,30 @@ def model_init(
     _print(_run(lambda r: job(settings, path, reporter=r), loop), show.made_model, json)
 
 
+@faults_app.command("list")
+def faults_list(json: Json = False) -> None:
+    """The faults that a plan can name, what each does and what must come of it."""
+    from .plans import injectable
+
+    _print(list(injectable()), show.faults, json)
+
+
+@faults_app.command("show")
+def faults_show(
+    plan: Annotated[str, typer.Argument(help="A plan that ships (storm), or a file.")],
+    json: Json = False,
+) -> None:
+    """A plan, after a check that it can be run.
+
+    Example: duologue faults show storm > mine.toml
+    """
+    from .plans import PRESETS, preset, read_plan
+
+    tree = read_plan(plan)
+    text = preset(plan) if plan in PRESETS else Path(plan).read_text(encoding="utf-8")
+    _print(tree, lambda _: text.rstrip(), json)
+
+
 def main() -> None:
     """Run the command line; what went wrong is one line on stderr and an exit code.
 
@@ -506,6 +542,14 @@ def _settings(path: Path | None, given: dict[str, Any], overrides: list[str] | N
     """Settings from the file, the named options, then `--set`; the last word counts."""
     named = {key: value for key, value in given.items() if value is not None}
     return load_config(path, named, overrides or ())
+
+
+def _plan(word: str | None) -> dict[str, Any] | None:
+    if word is None:
+        return None
+    from .plans import read_plan
+
+    return read_plan(word)
 
 
 def _run(job: Callable[[Reporter], Awaitable[R]], loop: str) -> R:

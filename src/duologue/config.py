@@ -10,15 +10,17 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import fields
 
 from .agents.models import Sampling
 from .agents.models._openai_config import OpenAIConfig
 from .agents.models._vllm_config import VllmConfig
 from .engine import RolloutConfig, UsageError
+from .engine.faults import FaultPlan
 from .train import ColdStartConfig, EvalConfig, TrainConfig
 
 
@@ -134,6 +136,25 @@ class PartyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         return Sampling(temperature=self.temperature, max_tokens=self.max_tokens)
 
 
+class HealthConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a run watches itself.
+
+    watchdog_s: seconds in which nothing at all progresses (no turn, dialogue or learner step)
+                after which the run ends with a report of what everybody waits for. Longer than
+                the longest optimiser step; 0 waits for ever. Dialogues under a longer
+                `rollout.deadline_s`, and a server of ours that has `vllm.ready_s` to come up
+                again, are waited for.
+    blame:      find out which code holds the event loop when it is late.
+    """
+
+    watchdog_s: float = 300.0
+    blame: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.watchdog_s >= 0:
+            raise ValueError(f"watchdog_s is {self.watchdog_s}; it must not be negative")
+
+
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings of a run.
 
@@ -156,6 +177,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     train: TrainConfig = TrainConfig()
     learner: LearnerConfig = LearnerConfig()
     eval: EvalConfig = EvalConfig()
+    faults: FaultPlan = FaultPlan()
+    health: HealthConfig = HealthConfig()
 
 
 def load_config(
@@ -261,16 +284,19 @@ def _explain(message: str) -> str:
 
 
 def _keys_at(where: str) -> list[str]:
-    node: Any = Config()
-    for name in where.split(".") if where else []:
-        node = getattr(node, name, node)
-    return list(node.__struct_fields__) if isinstance(node, Struct) else []
+    node: Any = Config
+    for part in where.split(".") if where else []:
+        name, listed, _ = part.partition("[")
+        kind = next((field.type for field in fields(node) if field.name == name), node)
+        node = get_args(kind)[0] if listed else kind
+    return list(node.__struct_fields__) if hasattr(node, "__struct_fields__") else []
 
 
-def _without_none(tree: dict[str, Any]) -> dict[str, Any]:
-    # TOML has no null: a key that is absent says the same. Lists of ours hold no tables.
-    return {
-        key: _without_none(cast("dict[str, Any]", value)) if isinstance(value, dict) else value
-        for key, value in tree.items()
-        if value is not None
-    }
+def _without_none(tree: Any) -> Any:
+    # TOML has no null: a key that is absent says the same.
+    if isinstance(tree, dict):
+        items = cast("dict[str, Any]", tree).items()
+        return {key: _without_none(value) for key, value in items if value is not None}
+    if isinstance(tree, (list, tuple)):
+        return [_without_none(value) for value in cast("Iterable[Any]", tree)]
+    return tree

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import StringIO
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .engine import End, Fate, Seed
+from .engine.faults import FaultReport, Kind
 from .envs import Conformance, Gym
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .jobs._learning import ColdStarted, OwnTokens, TrainedPolicy
     from .jobs._model import MadeModel
     from .jobs._prune import Pruned
+    from .jobs._replay import Replayed
     from .jobs._rollout import RolloutSummary
     from .jobs._runs import RunState
 
@@ -41,8 +43,55 @@ def rollout(result: RolloutSummary) -> str:
         f"{result.turns:,} turns, {result.turns_per_second:,.0f} turns/s, "
         f"loop lateness p99 {result.lateness_p99_ms:.0f} ms\n"
         f"mean reward {result.reward:.4f}; fates: {fates}\n\n"
-        f"{_text(table)}\nrun directory: {result.run}"
+        f"{_text(table)}{_faults(result.faults)}\nrun directory: {result.run}"
     )
+
+
+def _faults(report: FaultReport | None) -> str:
+    """What was injected and what became of it; nothing without a plan."""
+    if report is None:
+        return ""
+    table = Table(
+        "fault", "injected", "dialogues", "recovered", "ended as", box=None, pad_edge=False
+    )
+    for row in report.tallies:
+        ends = ", ".join(f"{number:,} {end.value}" for end, number in row.ends.items())
+        table.add_row(
+            row.kind, f"{row.injected:,}", f"{row.dialogues:,}", f"{row.recovered:,}", ends or "-"
+        )
+    words = (
+        f"\n{report.injected:,} faults struck {report.struck:,} of {report.dialogues:,} dialogues; "
+        f"{report.recovered:,} of those came to an end that counts all the same"
+    )
+    if report.surprises:
+        shown = "; ".join(
+            f"{one.phase}:{one.group}/{one.sample} ended as {one.end.value} after "
+            f"{' and '.join(one.kinds)}"
+            for one in report.surprised[:3]
+        )
+        words += f"\n{report.surprises:,} attempts ended as none of their faults explains: {shown}"
+    return f"{words}\n\n{_text(table)}"
+
+
+def faults(kinds: Sequence[Kind]) -> str:
+    """The faults that a plan can name."""
+    table = Table(
+        "fault", "strikes", "what happens", "what must come of it", box=None, pad_edge=False
+    )
+    for kind in kinds:
+        table.add_row(kind.name, ", ".join(kind.sites), kind.what, kind.expected)
+    return f"{_text(table)}\n{_FAULTS_HELP}"
+
+
+_FAULTS_HELP = """A plan is a TOML file of [[faults]], each with a kind and as much of this as it needs:
+  rate = 0.05          the share of the opportunities it strikes
+  at = [2, 3]          only these opportunities of an attempt, counted from 1 (a model's calls, say)
+  for_s = 10.0         how long it lasts
+  tries = 1            of a call that is tried again, only the first so many tries
+  mib = 4              how large it is
+  where = {task = "t*", group = [0, 1], sample = 0, attempt = 0, phase = "eval/*", party = "agent"}
+Which dialogues it strikes follows from the run's seed and the plan's: seed = 1
+Try: duologue rollout --faults storm; `duologue faults show storm` prints that plan."""
 
 
 def coldstart(result: ColdStarted) -> str:
@@ -88,7 +137,10 @@ def scores(result: ScoreSheet) -> str:
     failed = _ends(result, lambda end: not (end.finished or end.cut_short))
     note = f"\ncut short, counted as they were: {cut_short}" if cut_short else ""
     note += f"\nfailed, not counted: {failed}" if failed else ""
-    return f"{_text(table)}{result.tasks} held-out tasks, {result.samples} dialogue(s) each{note}"
+    return (
+        f"{_text(table)}{result.tasks} held-out tasks, {result.samples} dialogue(s) each{note}"
+        f"{_faults(result.faults)}"
+    )
 
 
 def _ends(result: ScoreSheet, wanted: Callable[[End], bool]) -> str:
@@ -164,6 +216,30 @@ def _size(count: int) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:,.1f} GiB"
+
+
+def replayed(result: Replayed) -> str:
+    lines = [f"[{message.role}] {message.content}" for message in result.opening]
+    for number, turn in enumerate(result.turns, start=1):
+        parts = ", ".join(f"{name} {value:g}" for name, value in turn.parts.items())
+        lines += [
+            f"\n--- turn {number}: reward {turn.reward:g}{f' ({parts})' if parts else ''}",
+            f"[agent] {turn.text}",
+            *([f"[environment] {turn.feedback}"] if turn.feedback else []),
+        ]
+    lines.append(f"\nend: {result.end.value}, reward {result.reward:g}")
+    beside = f", with {result.ran - 1:,} others of its wave" if result.how == "wave" else ""
+    lines.append(f"{result.dialogue} of {result.run} was run again from its {result.how}{beside}")
+    if result.difference is None:
+        lines.append("equal to its record, byte for byte")
+    else:
+        found = result.difference
+        lines += [
+            f"differs from its record, first in {found.where}:",
+            f"  recorded: {found.recorded}",
+            f"  replayed: {found.replayed}",
+        ]
+    return "\n".join(lines)
 
 
 def environments(rows: list[dict[str, str]]) -> str:

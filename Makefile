@@ -23,7 +23,7 @@ STAMP := $(VENV)/.installed
 VLLM_STAMP := $(VLLM_VENV)/.installed
 SOURCES := engine agents envs train src tests benchmarks
 
-.PHONY: setup demo demo-vllm test test-vllm test-browser check lint types package coverage reference docs smoke bars soak clean
+.PHONY: setup demo demo-vllm test test-vllm test-browser check lint types package coverage reference docs smoke bars soak peers clean
 
 setup: $(STAMP)
 
@@ -80,6 +80,11 @@ smoke: $(STAMP)
 	$(BIN)/python benchmarks/import_time.py --quick
 	$(BIN)/python benchmarks/engine.py --quick
 	$(BIN)/python benchmarks/overlap.py --quick
+
+# The same dialogue on other rollout engines, each in an environment of its own (.peers/, some GB).
+peers: $(STAMP)
+	$(BIN)/python benchmarks/peers.py --setup $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
+	$(BIN)/python benchmarks/peers.py
 
 # What the demo promises, over three seeds and once without the cold start.
 bars: $(STAMP)

@@ -27,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from itertools import count, islice, takewhile
@@ -216,7 +216,7 @@ def read_beside(path: Path, how: str) -> None:
 
 
 @contextmanager
-def reader_process(path: Path, how: str) -> Iterator[None]:
+def reader_process(path: Path, how: str) -> Generator[None]:
     words = [sys.executable, __file__, "--read", str(path), how]
     with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
         try:
@@ -251,7 +251,7 @@ async def with_reader(folder: Path, how: str, seconds: float) -> Figures:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few seconds; no bar is held")
     parser.add_argument("--json", action="store_true", help="one object a line")
     parser.add_argument("--folder", type=Path, help="where the stores are made (default: TMPDIR)")

@@ -75,33 +75,28 @@ class Actor(Generic[M, R]):
                     message, reply = await self._mailbox.get()
                 except MailboxClosed:
                     return
-                await self._answer(message, reply)
+                try:
+                    result = await self._receive(message)
+                except BaseException as error:  # noqa: BLE001 (`_failed` raises what is not a reply)
+                    delivered = self._failed(error, reply)
+                else:
+                    delivered = reply is None or reply.give(result)
+                self._dead_replies += not delivered
         finally:
             # Here, not where the block ends: the block may wait, shielded, for a reply.
             self._stop()
 
-    async def _answer(self, message: M, reply: OneShot[R] | None) -> None:
-        try:
-            result = await self._handle(message)
-        except Exception as error:
-            # A told message has no asker to blame: its failure is the actor's, and stops it.
-            if reply is None:
-                raise
-            delivered = reply.fail(error)
-        except BaseException:
-            if reply is not None:
-                reply.fail(MailboxClosed(f"{self.name} stopped before it replied"))
-            raise
-        else:
-            delivered = reply is None or reply.give(result)
-        self._dead_replies += not delivered
-
-    async def _handle(self, message: M) -> R:
-        try:
-            return await self._receive(message)
-        except anyio.get_cancelled_exc_class() as error:
-            refuse_foreign(error, self.name)
-            raise
+    def _failed(self, error: BaseException, reply: OneShot[R] | None) -> bool:
+        """Tell who asked, if he is still there; raise what stops the actor."""
+        if isinstance(error, anyio.get_cancelled_exc_class()) and not being_cancelled():
+            error = foreign(self.name, error)
+        # A told message has no asker to blame: its failure is the actor's, and stops it.
+        if reply is None:
+            raise error
+        if isinstance(error, Exception):
+            return reply.fail(error)
+        reply.fail(MailboxClosed(f"{self.name} stopped before it replied"))
+        raise error
 
     def _stop(self) -> None:
         for _, reply in self._mailbox.abandon():
@@ -130,8 +125,9 @@ async def open_actor(
         actor._stop()
 
 
-def refuse_foreign(error: BaseException, name: str) -> None:
-    """Make an error of a cancellation that nobody asked us for. Left alone it would pass for one
-    of ours: a run would end early, without a word."""
-    if not being_cancelled():
-        raise RuntimeError(f"{name} awaited something that was cancelled") from error
+def foreign(name: str, error: BaseException) -> RuntimeError:
+    """What a cancellation is that nobody asked us for. Left alone it would pass for one of ours: a
+    run would end early, without a word."""
+    bug = RuntimeError(f"{name} awaited something that was cancelled")
+    bug.__cause__ = error
+    return bug

@@ -14,7 +14,7 @@ from typing import Protocol
 import anyio
 from msgspec import Struct
 
-from ._actor import refuse_foreign
+from ._actor import foreign
 from ._board import Pulse, Slot
 from ._errors import EnvError, JudgeError, ModelError, PartyError, UserError
 from ._messages import Action, End, Key, Message, Task, Tokens, Turn
@@ -148,8 +148,9 @@ async def _exchange(dialogue: Dialogue, outcome: Outcome, most_chars: int, slot:
         try:
             reply = await agent.receive(observation)
         except anyio.get_cancelled_exc_class() as error:
-            refuse_foreign(error, "agent")
-            raise
+            if being_cancelled():
+                raise
+            raise foreign("agent", error) from error
         if len(reply.text) > most_chars:
             raise ModelError(_too_long("the agent's reply", len(reply.text), most_chars))
         chars += len(reply.text)
@@ -188,7 +189,7 @@ async def _observe(environment: Environment, reply: Reply | None) -> Observation
     except anyio.get_cancelled_exc_class() as error:
         if being_cancelled():
             raise
-        raise EnvError("environment awaited something that was cancelled") from error
+        raise EnvError(describe(foreign("environment", error))) from error
     # Checked here, because further on it would be a reward of nan in a batch, or text that no
     # store can hold: the environment's failure, found in somebody else's room.
     if not isfinite(observation.reward):

@@ -244,7 +244,7 @@ def describe(error: BaseException) -> str:
     words = f"{name}: {text}" if (text := str(error)) else name
     # An error can hold all of what it complains about.
     if len(words) > DETAIL_CHARS:
-        words = f"{words[:DETAIL_CHARS]}... ({len(words):,} characters)"
+        words = f"{words[:DETAIL_CHARS]}... (cut off)"
     if isinstance(error, PartyError):
         return words
     # By hand, because the traceback module reads source files: a storm of failures formatted

@@ -24,6 +24,7 @@ from ._mailbox import Mailbox
 from ._messages import Fate, Key, Task, Trajectory
 from ._park import Lot
 from ._schema import FATE, SETTLE, UNSETTLE
+from ._snapshot import Hop
 from ._writer import TRAJECTORIES, Row, Write, Writer
 
 QUEUE = 4096
@@ -143,6 +144,18 @@ class Store:
     async def add_version(self, version: int, parent: int | None, step: int) -> None:
         """Name new weights. A version number is never used twice in a run."""
         await self._write(Write(inserts=(("versions", (version, parent, step)),)))
+
+    def hop(self) -> Hop:
+        """What waits to be durable, for a board."""
+        now = self.stats()
+        return Hop(
+            name="store",
+            depth=now.queued,
+            capacity=now.capacity,
+            bytes=now.bytes,
+            capacity_bytes=now.capacity_bytes,
+            waiting_in=now.waiting,
+        )
 
     def stats(self) -> StoreStats:
         return StoreStats(

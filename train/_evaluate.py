@@ -12,9 +12,11 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from ..engine import (
+    Board,
     End,
     MakeDialogue,
     MayRetry,
+    Observer,
     RolloutConfig,
     Seed,
     Store,
@@ -68,11 +70,13 @@ async def evaluate(
     store: Store,
     rollout: RolloutConfig,
     may_retry: MayRetry | None = None,
+    observer: Observer | None = None,
+    board: Board | None = None,
     report: Callable[[int], None] = lambda ended: None,
 ) -> Evaluation:
     """Run `agent` on the tasks and summarise; trajectories are stored as phase `eval/<agent>`.
 
-    may_retry: as in `open_rollouts`.
+    may_retry, observer, board: as in `open_rollouts`.
     report: told the number of dialogues ended so far, group by group.
     """
     trajectories: list[Trajectory] = []
@@ -84,6 +88,8 @@ async def evaluate(
         store=store,
         phase=f"eval/{agent}",
         may_retry=may_retry,
+        observer=observer,
+        board=board,
     ) as rollouts:
         async for group in rollouts:
             trajectories.extend(group.trajectories)

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,7 +25,7 @@ from anyio import to_thread
 from msgspec import Struct
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-from ...engine import ModelError, Seed, UsageError, checkpoint
+from ...engine import ModelError, Seed, Service, ServiceRole, UsageError, checkpoint
 from .._tools import SCHEMA
 from ._http_parse import BadResponse, BadStatus, ConnectFailed, ConnectionLost, HttpError, Response
 from ._limits import Bill, Limits, LimitsStats, SpendingCap
@@ -164,6 +165,10 @@ class OpenAIModel:
     def limits(self) -> LimitsStats:
         """How the endpoint is doing."""
         return self._limits.stats
+
+    def services(self, role: ServiceRole) -> list[Callable[[], Service]]:
+        """The same for a board."""
+        return [partial(self._limits.service, role)]
 
     def open(self, session: str) -> None:
         pass

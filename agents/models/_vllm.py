@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ import msgspec
 from anyio import to_thread
 from msgspec import Struct, structs
 
-from ...engine import DuologueError, ModelError, UsageError, checkpoint
+from ...engine import DuologueError, ModelError, Service, ServiceRole, UsageError, checkpoint
 from ._byte_level import Decoder, Decodes
 from ._http import Http, connections_left, open_http
 from ._limits import LimitsConfig
 from ._model import Generation, Request
+from ._reports import open_reports
 from ._vllm_config import VllmConfig
 from ._vllm_endpoint import Endpoint, OwnEndpoint, update_all
 from ._vllm_server import Server
@@ -29,6 +31,8 @@ from ._vllm_weights import Control, FileRoute, Route
 from ._vllm_wire import History, read_answer, write_ask
 
 _GENERATE = "/inference/v1/generate"
+
+_METRICS = "/metrics"
 
 _CONTROL_CONNECTIONS = 4
 
@@ -97,6 +101,7 @@ async def open_vllm(
                     limits = structs.replace(limits, **_OF_SEVERAL)
                 endpoint = Endpoint(url, http, control, route, version, limits)
                 await endpoint.adopt()
+                await stack.enter_async_context(_reports(endpoint, control))
                 model.endpoints.append(endpoint)
         else:
             server = Server(
@@ -114,8 +119,14 @@ async def open_vllm(
             limits = LimitsConfig(concurrency=http.stats.most)
             own = OwnEndpoint(server, http, control, route, version, limits)
             await stack.enter_async_context(own.kept(settings.restarts, settings.hang_s))
+            await stack.enter_async_context(_reports(own, control))
             model.endpoints.append(own)
         yield model
+
+
+def _reports(endpoint: Endpoint, control: Control) -> AbstractAsyncContextManager[None]:
+    """Let the endpoint's limits follow what its server says of its load."""
+    return open_reports(endpoint.limits, lambda: control.get(_METRICS))
 
 
 async def _clients(stack: AsyncExitStack, url: str, connections: int) -> tuple[Http, Control]:
@@ -187,6 +198,10 @@ class VllmModel:
     def context(self) -> int:
         """The longest conversation, in tokens, the reply included."""
         return self._context
+
+    def services(self, role: ServiceRole) -> list[Callable[[], Service]]:
+        """How its servers are, for a board."""
+        return [partial(endpoint.service, role) for endpoint in self.endpoints]
 
     def open(self, session: str) -> None:
         """Announce a dialogue: it will stay with one server while it can."""

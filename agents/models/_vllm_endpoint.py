@@ -11,8 +11,9 @@ from pathlib import Path
 import anyio
 from anyio import Event, Lock, create_task_group
 from anyio.abc import Process, TaskStatus
+from msgspec import structs
 
-from ...engine import ModelError, Seed, checkpoint, one_error
+from ...engine import ModelError, Seed, Service, ServiceRole, checkpoint, one_error
 from ._http import Http
 from ._http_parse import BadStatus, ConnectFailed, ConnectionLost, HttpError
 from ._limits import Limits, LimitsConfig, Verdict, verdict
@@ -66,6 +67,14 @@ class Endpoint:
         self._sound = True  # its weights are what we think
         self._doubts = 0  # how often they were not
         self._lock = Lock()
+
+    def service(self, role: ServiceRole) -> Service:
+        """How it is, for a board."""
+        shown = self.limits.service(role)
+        if self.serving.is_set():
+            return shown
+        held = max(shown.waiting, self.busy - shown.in_flight)
+        return structs.replace(shown, up=False, waiting=held, doing="is being started again")
 
     @property
     def failing(self) -> bool:

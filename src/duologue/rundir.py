@@ -11,6 +11,8 @@ checkpoints/    what a run that trains can go on from
 report.html
 lock            held by the process that has the run
 outcome.json    how the run's last life ended; absent while it lives, and after a kill
+health.json     how late the event loop was, and what held it
+stall.json      who waited for what when nothing progressed any more; absent where it did
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import resource
 import sys
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -35,7 +37,7 @@ import msgspec
 from msgspec import Struct
 
 from .config import Config, parse_toml, resolve, to_toml
-from .engine import Seed, Store, UsageError, open_reader, open_store
+from .engine import Board, Seed, Store, UsageError, open_reader, open_store
 
 DATABASE = "run.db"
 LOCK = "lock"
@@ -69,11 +71,12 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """An open run: its folder, settings and store."""
+    """An open run: its folder, settings and store, and the board on which it shows how it is."""
 
     path: Path
     config: Config
     store: Store
+    board: Board = field(default_factory=Board)
 
     @property
     def seed(self) -> Seed:
@@ -103,8 +106,12 @@ class Run:
 
 
 @asynccontextmanager
-async def open_run(path: Path | None, command: str, config: Config) -> AsyncGenerator[Run]:
+async def open_run(
+    path: Path | None, command: str, config: Config, *, board: Board | None = None
+) -> AsyncGenerator[Run]:
     """A new run directory; without a path, a fresh one under `runs/`.
+
+    board: the run's, where something is shown on it already.
 
     Raises `UsageError` when the directory already holds a run: a run is never written over.
     """
@@ -125,7 +132,7 @@ async def open_run(path: Path | None, command: str, config: Config) -> AsyncGene
             async with open_store(
                 folder / DATABASE, name=folder.name, config=to_toml(config), facts=facts
             ) as store:
-                yield Run(path=folder, config=config, store=store)
+                yield Run(path=folder, config=config, store=store, board=board or Board())
 
 
 @asynccontextmanager

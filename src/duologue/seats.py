@@ -12,7 +12,7 @@ from .agents.models import Model, Sampling, WeightSink
 from .agents.models._cassette import Cassette, CassetteModel, open_cassette
 from .agents.models._extras import extra
 from .config import Config
-from .engine import Agent, Seed, Task, UsageError, checkpoint
+from .engine import Agent, Board, Seed, ServiceRole, Task, UsageError, checkpoint
 from .envs import Gym, MakeAgent, make_dialogues, scripted_agent, token_agent
 
 KINDS = ("scripted:NAME", "local:PATH", "vllm:PATH", "vllm:URL", "openai:NAME")
@@ -39,17 +39,21 @@ async def open_agent(
     tape: Cassette | None = None,
     log: Path | None = None,
     say: Callable[[str], None] | None = None,
+    board: Board | None = None,
+    through: Callable[[Model], Model] | None = None,
 ) -> AsyncGenerator[MakeAgent]:
     """The agent that `spec` names, for as long as the block lasts. Raises `UsageError`.
 
     tape:     records what its model answers, or answers instead. Scripts are no models: they run
               again in a replay.
-    log, say: as for `open_sampler`.
+    log, say, board: as for `open_sampler`.
+    through:  wraps the model that the agent asks, script or not, tape and all.
     """
     kind, _, name = spec.partition(":")
     replay = tape is not None and tape.mode == "replay"
+    wrap = through or _as_it_is
     if kind == "scripted" and name:
-        yield scripted_agent(gym, name)
+        yield scripted_agent(gym, name, through=wrap)
     elif kind in ("local", "vllm") and name and replay:
         with extra("train"):
             from .agents.models._folder import load_tokenizer
@@ -57,19 +61,20 @@ async def open_agent(
 
         folder = Path(name) if kind == "local" else await served_folder(name, config.vllm)
         chat = ChatML(load_tokenizer(folder))
-        model = _taped(None, tape, version=0)
+        model = wrap(_taped(None, tape, version=0))
         yield policy_agent(model, chat, config, temperature=temperature)
     elif kind in ("local", "vllm") and name:
-        async with open_sampler(spec, config, log=log, say=say) as (policy, chat):
-            model = _taped(policy, tape, version=0)
+        async with open_sampler(spec, config, log=log, say=say, board=board) as (policy, chat):
+            model = wrap(_taped(policy, tape, version=0))
             yield policy_agent(model, chat, config, temperature=temperature)
     elif kind == "openai" and name and replay:
-        yield _text_agent(_taped(None, tape), config.model.sampling(temperature))
+        yield _text_agent(wrap(_taped(None, tape)), config.model.sampling(temperature))
     elif kind == "openai" and name:
         with extra("openai"):
             from .agents.models._openai import open_openai
         async with open_openai(name, settings=config.openai, seed=Seed(config.seed)) as hosted:
-            yield _text_agent(_taped(hosted, tape), config.model.sampling(temperature))
+            with (board or Board()).showing(*hosted.services(ServiceRole.AGENT)):
+                yield _text_agent(wrap(_taped(hosted, tape)), config.model.sampling(temperature))
             if say is not None:
                 say(f"openai:{name}: {hosted.usage}")
     else:
@@ -136,11 +141,13 @@ async def open_sampler(
     version: int = 0,
     log: Path | None = None,
     say: Callable[[str], None] | None = None,
+    board: Board | None = None,
 ) -> AsyncGenerator[Sampler]:
     """A model of ours, `local:` or `vllm:`, and how its dialogues are rendered.
 
     version: what its weights are called.
     log:     where a server that is started writes. say: told how its start goes.
+    board:   shows how the servers are.
     """
     kind, _, name = spec.partition(":")
     with extra("train"):
@@ -176,7 +183,8 @@ async def open_sampler(
         log=log,
         say=say,
     ) as served:
-        yield served, ChatML(tokenizer)
+        with (board or Board()).showing(*served.services(ServiceRole.AGENT)):
+            yield served, ChatML(tokenizer)
 
 
 def check_vllm(name: str, config: Config) -> None:
@@ -225,6 +233,10 @@ def refuse_tape(config: Config) -> None:
     """Raise `UsageError` where nothing is recorded or replayed although the settings say so."""
     if config.model.record or config.model.replay:
         raise UsageError("model.record and model.replay are for `rollout` and `eval`")
+
+
+def _as_it_is(model: Model) -> Model:
+    return model
 
 
 def _taped(model: Model | None, tape: Cassette | None, version: int | None = None) -> Model:

@@ -9,7 +9,7 @@ from .agents.models import Model
 from .agents.models._cassette import Cassette, CassetteModel
 from .agents.models._extras import extra
 from .config import Config, PartyConfig
-from .engine import Seed, Task, UsageError
+from .engine import Board, Seed, ServiceRole, Task, UsageError
 from .envs import Gym, MakeVoices, ModelVoice, Voice
 from .envs._voices import PARTIES
 
@@ -50,11 +50,12 @@ async def open_voices(
     *,
     tape: Cassette | None = None,
     say: Callable[[str], None] | None = None,
+    board: Board | None = None,
 ) -> AsyncGenerator[MakeVoices | None]:
     """The users and judges of dialogues that start inside the block; None when all are rule-based.
 
     tape: records what they say, or says it instead.
-    say:  told what each of them cost.
+    say:  told what each of them cost. board: shows how their endpoints are.
 
     Raises `UsageError`, and `ModelError` for an endpoint that does not answer or refuses the key.
     """
@@ -63,7 +64,7 @@ async def open_voices(
     async with AsyncExitStack() as stack:
         models: dict[str, Model] = {}
         for name, party in found.items():
-            models[name] = await _open(stack, name, party, config, tape, say)
+            models[name] = await _open(stack, name, party, config, tape, say, board or Board())
 
         def make(task: Task, session: str, seed: Seed) -> Mapping[str, Voice]:
             return {
@@ -87,6 +88,7 @@ async def _open(
     config: Config,
     tape: Cassette | None,
     say: Callable[[str], None] | None,
+    board: Board,
 ) -> Model:
     if tape is not None and tape.mode == "replay":
         return CassetteModel(None, tape)
@@ -103,6 +105,7 @@ async def _open(
         )
     )
     await hosted.greet()
+    stack.enter_context(board.showing(*hosted.services(ServiceRole(name))))
     if say is not None:
         stack.callback(lambda: say(f"{name} {party.spec}: {hosted.usage}"))
     return hosted if tape is None else CassetteModel(hosted, tape)

@@ -314,3 +314,84 @@ def test_a_dialogues_outcomes_share_nothing() -> None:
     Outcome().turns.append(None)  # type: ignore[arg-type]
     assert Outcome().turns == []
     assert Outcome().end is End.CANCELLED
+
+
+# A limit on what one dialogue may hold
+
+HUGE = "x" * 100_000_000
+
+
+def seen(chars: int) -> Observation:
+    """As environments say it: the feedback is the message, one text held once."""
+    text = "y" * chars
+    return Observation(messages=(Message("tool", text),), feedback=text, reward=1.0)
+
+
+async def bounded(agent: Talker, world: World, most_chars: int) -> Outcome:
+    dialogue = Dialogue(agent=agent, environment=world, max_turns=100)
+    return await converse(dialogue, deadline_s=60, most_chars=most_chars)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("said", "turns"),
+    [
+        ([Observation(messages=(Message("user", HUGE),))], 0),
+        ([OPENING, HEAR, Observation(feedback=HUGE)], 1),
+        ([OPENING, Observation(messages=(Message("tool", HUGE),), end=End.DONE)], 0),
+    ],
+    ids=["opening", "feedback", "last"],
+)
+async def test_an_environment_that_says_100_mb_has_failed_before_the_agent_hears_it(
+    said: list[Observation], turns: int
+) -> None:
+    agent, world = Talker(), World(*said)
+    outcome = await converse(Dialogue(agent=agent, environment=world, max_turns=9), deadline_s=60)
+    assert outcome.end is End.ENV_ERROR
+    assert "the environment's answer has 100,000,000 characters" in outcome.detail
+    assert "rollout.dialogue_chars is 16,777,216" in outcome.detail
+    assert len(outcome.turns) == turns
+
+
+@pytest.mark.anyio
+async def test_an_agent_that_says_100_mb_has_failed() -> None:
+    outcome = await outcome_of(Talker(SAY, Reply(text=HUGE)), World(OPENING), max_turns=9)
+    assert outcome.end is End.MODEL_ERROR
+    assert "the agent's reply has 100,000,000 characters" in outcome.detail
+    assert len(outcome.turns) == 1
+
+
+@pytest.mark.anyio
+async def test_what_adds_up_bit_by_bit_ends_the_dialogue_for_want_of_room() -> None:
+    outcome = await bounded(Talker(), World(seen(10), *[seen(20)] * 9), most_chars=100)
+    # 10 to begin with, and 20 + len("hello?") a turn: the fourth passes 100, and is kept.
+    assert (outcome.end, len(outcome.turns)) == (End.CONTEXT_FULL, 4)
+    assert outcome.detail == "the dialogue has 114 characters; rollout.dialogue_chars is 100"
+
+
+@pytest.mark.anyio
+async def test_a_last_word_that_just_passes_the_limit_is_heard() -> None:
+    outcome = await bounded(
+        Talker(), World(seen(60), Observation(feedback="z" * 60, end=End.DONE)), most_chars=100
+    )
+    assert (outcome.end, len(outcome.turns)) == (End.DONE, 1)
+
+
+@pytest.mark.anyio
+async def test_an_agent_that_keeps_too_many_tokens_has_failed_and_they_are_dropped() -> None:
+    class Hoarder(Talker):
+        def tokens(self) -> Tokens | None:
+            return pack_tokens([1] * 101, [1] * 101, [0.0] * 101)
+
+    outcome = await bounded(Hoarder(), World(OPENING, over(End.DONE)), most_chars=100)
+    assert (outcome.end, outcome.tokens) == (End.MODEL_ERROR, None)
+    assert outcome.detail == "the agent kept 101 tokens; rollout.dialogue_chars is 100"
+
+
+@pytest.mark.anyio
+async def test_an_error_that_holds_100_mb_is_recorded_in_a_few_words() -> None:
+    outcome = await outcome_of(Talker(), World(OPENING, ValueError(HUGE)))
+    assert outcome.end is End.ENV_ERROR
+    assert outcome.detail.startswith("EnvError: ValueError: xxx")
+    assert "xxx... (cut off)" in outcome.detail
+    assert len(outcome.detail) < 5000

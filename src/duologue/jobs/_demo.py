@@ -17,12 +17,14 @@ from msgspec import Struct
 from ..config import Config, merge, read_toml, resolve
 from ..engine import UsageError
 from ..envs import Gym, find, scripted_agent
+from ..plans import refuse_faults
 from ..progress import Reporter
 from ..rundir import Run, open_run
 from ..seats import Sampler, policy_agent, refuse_tape
 from ..train import Evaluation
 from ..voices import parties
 from ._evaluate import ScoreSheet, held_out, measure, score
+from ._health import open_health
 from ._learning import (
     OwnTokens,
     improve,
@@ -64,6 +66,7 @@ def demo_config(overrides: dict[str, Any]) -> Config:
 async def demo(config: Config, *, run: Path | None, reporter: Reporter) -> DemoResult:
     """The whole path. With `coldstart.steps = 0` training starts from random weights."""
     refuse_tape(config)
+    refuse_faults(config)
     if "://" in config.model.spec:
         raise UsageError(
             f"the demo makes its own model, so {config.model.spec!r} cannot serve it; "
@@ -76,7 +79,7 @@ async def demo(config: Config, *, run: Path | None, reporter: Reporter) -> DemoR
     if missing:
         raise UsageError(f"environment {gym.name!r} lacks the baseline {missing[0]!r}")
     clock = _Clock()
-    async with open_run(run, "demo", config) as opened:
+    async with open_run(run, "demo", config) as opened, open_health(opened, reporter):
         dialogues = await lead_dialogues(opened, gym, reporter)
         tiny = init_folder(config, opened.model("init"), dialogues)
         reporter.say(f"made a model of {tiny.parameters:,} parameters, {tiny.vocab} tokens")

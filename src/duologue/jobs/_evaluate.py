@@ -10,13 +10,17 @@ from msgspec import Struct, structs
 
 from ..agents.models._extras import extra
 from ..config import Config
-from ..engine import DuologueError, End, MayRetry, Task
+from ..engine import Board, DuologueError, End, MayRetry, Task, join_observers
+from ..engine.faults import FaultReport
 from ..envs import Gym, MakeAgent, MakeVoices, find, make_dialogues
+from ..plans import check_plan
 from ..progress import Reporter
 from ..rundir import Run, open_run
 from ..seats import check_agent, open_agent, open_tape, reach
 from ..train import Evaluation, evaluate
 from ..voices import check_voices, open_voices
+from ._faulted import Faulting, open_faulting
+from ._health import open_guard, open_health, waits_for
 from ._report import SCORES
 from ._tasks import lockstep, take_tasks
 
@@ -42,12 +46,13 @@ class Score(Struct, frozen=True, kw_only=True):
 
 
 class ScoreSheet(Struct, frozen=True, kw_only=True):
-    """Agents compared on `tasks` held-out tasks."""
+    """Agents compared on `tasks` held-out tasks. `faults`: those of the run's plan, if any."""
 
     run: str
     tasks: int
     samples: int
     scores: tuple[Score, ...]
+    faults: FaultReport | None = None
 
 
 async def evaluate_agents(
@@ -57,13 +62,17 @@ async def evaluate_agents(
     gym = find(config.env.name)
     named = dict.fromkeys([f"scripted:{EXPERT}", *specs])
     check_voices(gym, config)
+    check_plan(config.faults)
     for spec in named:
         check_agent(spec, gym, config)
         await reach(spec, config)
+    board = Board()
     async with (
         open_tape(config, reporter.say) as tape,
-        open_voices(gym, config, tape=tape, say=reporter.say) as voices,
-        open_run(run, "eval", config) as opened,
+        open_voices(gym, config, tape=tape, say=reporter.say, board=board) as voices,
+        open_run(run, "eval", config, board=board) as opened,
+        open_health(opened, reporter),
+        open_faulting(config, opened) as faulting,
     ):
         tasks = held_out(opened, gym)
         evaluations: list[Evaluation] = []
@@ -77,6 +86,8 @@ async def evaluate_agents(
                 tape=tape,
                 log=opened.vllm_log,
                 say=reporter.say,
+                board=board,
+                through=faulting.model,
             ) as agent:
                 evaluations.append(
                     await measure(
@@ -88,9 +99,10 @@ async def evaluate_agents(
                         reporter,
                         voices=voices,
                         may_retry=tape.may_retry if tape is not None else None,
+                        faulting=faulting,
                     )
                 )
-        sheet = score(opened, evaluations, tasks)
+        sheet = structs.replace(score(opened, evaluations, tasks), faults=faulting.report())
         await opened.store.add_metrics(SCORES, 0, msgspec.to_builtins(sheet))
         return sheet
 
@@ -116,33 +128,47 @@ async def measure(
     *,
     voices: MakeVoices | None = None,
     may_retry: MayRetry | None = None,
+    faulting: Faulting | None = None,
 ) -> Evaluation:
     """One agent on all the tasks. The users' seeds are the same for every agent.
 
     Raises `DuologueError` when none of its dialogues counts.
     """
     config = run.config
+    phase = f"eval/{name}"
+    faulting = faulting or Faulting(config, None)
     make = make_dialogues(
-        gym,
+        faulting.gym(gym),
         agent,
-        phase=f"eval/{name}",
+        phase=phase,
         max_turns=config.env.max_turns or None,
         options=config.env.options,
         voices=voices,
     )
+    make, observers = faulting.dialogues(make, phase)
     total = len(tasks) * config.eval.samples
     bar = reporter.bar(f"evaluating {name}", total)
     rollout = structs.replace(config.rollout, samples=config.eval.samples, wave=0)
-    evaluation = await evaluate(
-        name,
-        tasks,
-        make,
-        seed=run.seed / "eval",
-        store=run.store,
-        rollout=lockstep(rollout, config),
-        may_retry=may_retry,
-        report=bar.update,
-    )
+    ended = 0
+
+    def report(number: int) -> None:
+        nonlocal ended
+        ended = number
+        bar.update(ended)
+
+    async with open_guard(run, lambda now: bar.update(ended, waits_for(now))):
+        evaluation = await evaluate(
+            name,
+            tasks,
+            make,
+            seed=run.seed / "eval",
+            store=run.store,
+            rollout=faulting.rollout(lockstep(rollout, config)),
+            observer=join_observers(observers),
+            may_retry=may_retry,
+            board=run.board,
+            report=report,
+        )
     if not evaluation.rewards:
         ends = ", ".join(f"{number} x {end.value}" for end, number in evaluation.ends.items())
         raise DuologueError(

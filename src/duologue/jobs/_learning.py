@@ -14,7 +14,9 @@ from ..agents import ChatML
 from ..agents.models._extras import extra
 from ..config import Config
 from ..engine import (
+    Board,
     RolloutConfig,
+    Snapshot,
     Task,
     Trajectory,
     UsageError,
@@ -22,11 +24,13 @@ from ..engine import (
     open_rollouts,
 )
 from ..envs import Gym, MakeVoices, find, make_dialogues, scripted_agent
+from ..plans import refuse_faults
 from ..progress import Reporter
 from ..rundir import Run, open_run, reopen_run
 from ..seats import Sampler, check_agent, open_sampler, policy_agent, refuse_tape, sampler_spec
 from ..train import TrainConfig
 from ..voices import check_voices, open_voices
+from ._health import open_guard, open_health, waits_for
 from ._tasks import check_tasks, endless_tasks, lockstep
 
 with extra("train"):
@@ -91,7 +95,7 @@ class TrainedPolicy(Struct, frozen=True, kw_only=True):
 async def coldstart(config: Config, *, run: Path | None, reporter: Reporter) -> ColdStarted:
     """`duologue sft`: lead dialogues by script, learn from the best, save the model."""
     source, gym = await _prepare(config)
-    async with open_run(run, "sft", config) as opened:
+    async with open_run(run, "sft", config) as opened, open_health(opened, reporter):
         dialogues = await lead_dialogues(opened, gym, reporter)
         return await learn_dialogues(opened, dialogues, source, opened.model("coldstart"), reporter)
 
@@ -117,10 +121,16 @@ async def lead_dialogues(run: Run, gym: Gym, reporter: Reporter) -> list[Traject
         config=RolloutConfig(samples=1, live=config.rollout.live),
         store=run.store,
         phase="coldstart",
+        board=run.board,
     ) as rollouts:
-        async for group in rollouts:
-            trajectories.extend(group.trajectories)
-            bar.update(rollouts.stats.ended)
+
+        def show(now: Snapshot) -> None:
+            bar.update(rollouts.stats.ended, waits_for(now))
+
+        async with open_guard(run, show):
+            async for group in rollouts:
+                trajectories.extend(group.trajectories)
+        bar.update(rollouts.stats.ended)
     return sorted(trajectories, key=lambda trajectory: trajectory.key)
 
 
@@ -162,9 +172,11 @@ async def learn_dialogues(
 async def train(config: Config, *, run: Path | None, reporter: Reporter) -> TrainedPolicy:
     """`duologue train`: improve the policy in `model.spec` on the environment's rewards."""
     source, gym = await _prepare(config)
+    board = Board()
     async with (
-        open_voices(gym, config, say=reporter.say) as voices,
-        open_run(run, "train", config) as opened,
+        open_voices(gym, config, say=reporter.say, board=board) as voices,
+        open_run(run, "train", config, board=board) as opened,
+        open_health(opened, reporter),
         serve(opened, source, reporter) as sampler,
     ):
         target = opened.model("trained")
@@ -192,7 +204,8 @@ async def resume(run: Path, *, reporter: Reporter) -> TrainedPolicy:
         )
         source = await model_folder(opened.config) if checkpoint is None else checkpoint.path
         async with (
-            open_voices(gym, opened.config, say=reporter.say) as voices,
+            open_voices(gym, opened.config, say=reporter.say, board=opened.board) as voices,
+            open_health(opened, reporter),
             serve(opened, source, reporter, version=start.version) as sampler,
         ):
             target = opened.model("trained")
@@ -208,10 +221,9 @@ async def serve(
     """The policy in `source`, called `version`, sampled as `model.spec` says inside the block."""
     config = run.config
     spec = sampler_spec(source, config)
-    async with open_sampler(spec, config, version=version, log=run.vllm_log, say=reporter.say) as (
-        policy,
-        chat,
-    ):
+    async with open_sampler(
+        spec, config, version=version, log=run.vllm_log, say=reporter.say, board=run.board
+    ) as (policy, chat):
         if is_url(spec.partition(":")[2]):
             # Whatever somebody else's servers have by now, an earlier run's weights perhaps.
             file = await to_thread.run_sync(one_file, source, run.weights / "first.safetensors")
@@ -239,14 +251,21 @@ async def improve(
     settings = _settings(config)
     rollout = lockstep(config.rollout, config, settings.groups_per_step)
     bar = reporter.bar("training", settings.steps)
+    done_steps, note = start.step if start else 0, ""
+
+    def show(now: Snapshot) -> None:
+        parts = note, f"{now.live:,} live", waits_for(now)
+        bar.update(done_steps, ", ".join(part for part in parts if part))
+
     rewards: list[float] = []
     seconds = 0.0
     version = start.version if start else 0
     own = OwnTokens()
     policy, chat = sampler
-    async with open_learner(
-        learner_setup(run, source, start), log=run.path / "learner.log"
-    ) as learner:
+    async with (
+        open_learner(learner_setup(run, source, start), log=run.path / "learner.log") as learner,
+        open_guard(run, show),
+    ):
         make = make_dialogues(
             gym,
             policy_agent(policy, chat, config),
@@ -267,6 +286,7 @@ async def improve(
             config=settings,
             checkpoints=run.checkpoints,
             start=start,
+            board=run.board,
         ) as (steps, rollouts):
             async for done in steps:
                 numbers = done.metrics
@@ -275,13 +295,14 @@ async def improve(
                 seconds += numbers["seconds_step"]
                 version = done.version
                 own = own.and_step(numbers)
-                bar.update(
-                    done.step + 1,
+                done_steps = done.step + 1
+                note = (
                     f"reward {rewards[-1]:.3f} over {numbers['counted']:.0f} dialogues "
-                    f"({numbers['cut_short']:.0f} cut short), {rollouts.stats.live} live, "
+                    f"({numbers['cut_short']:.0f} cut short), "
                     f"staleness {numbers.get('staleness_max', 0):.0f}, "
-                    f"{numbers['seconds_step']:.2f} s/step",
+                    f"{numbers['seconds_step']:.2f} s/step"
                 )
+                bar.update(done_steps, f"{note}, {rollouts.stats.live} live")
         await learner.save(target)
     return TrainedPolicy(
         run=str(run.path),
@@ -325,6 +346,7 @@ def learner_setup(run: Run, source: Path, start: Start | None = None) -> Setup:
 async def _prepare(config: Config) -> tuple[Path, Gym]:
     """The model folder and the gym, with everything refused that can be before a run is begun."""
     refuse_tape(config)
+    refuse_faults(config)
     source, gym = await model_folder(config), find(config.env.name)
     check_agent(config.model.spec, gym, config)
     check_tasks(gym, config)

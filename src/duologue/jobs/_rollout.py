@@ -14,21 +14,28 @@ from ..engine import (
     End,
     Fate,
     Seed,
+    Snapshot,
     first_fate,
-    open_lateness,
+    join_observers,
     open_rollouts,
 )
+from ..engine.faults import FaultReport
 from ..envs import find, make_dialogues
+from ..plans import check_plan
 from ..progress import Reporter
 from ..rundir import open_run
 from ..seats import check_agent, open_agent, open_tape, reach
 from ..voices import check_voices, open_voices
+from ._faulted import open_faulting
+from ._health import open_guard, open_health, waits_for
 from ._scraped import open_scraped
 from ._tasks import lockstep, take_tasks
 
+PHASE = "rollout"
+
 
 class RolloutSummary(Struct, frozen=True, kw_only=True):
-    """What a rollout came to. `fates` sums to `dialogues`."""
+    """What a rollout came to. `fates` sums to `dialogues`. `faults`: those of its plan, if any."""
 
     run: str
     tasks: int
@@ -41,6 +48,7 @@ class RolloutSummary(Struct, frozen=True, kw_only=True):
     seconds: float
     turns_per_second: float
     lateness_p99_ms: float
+    faults: FaultReport | None = None
 
 
 async def rollout(
@@ -61,48 +69,64 @@ async def rollout(
     total = len(tasks) * config.rollout.samples
     check_agent(config.model.spec, gym, config)
     check_voices(gym, config)
+    check_plan(config.faults)
     await reach(config.model.spec, config)
+    board = Board()
     async with (
         open_tape(config, reporter.say) as tape,
-        open_voices(gym, config, tape=tape, say=reporter.say) as voices,
-        open_run(run, "rollout", config) as opened,
+        open_voices(gym, config, tape=tape, say=reporter.say, board=board) as voices,
+        open_run(run, "rollout", config, board=board) as opened,
+        open_faulting(config, opened) as faulting,
         open_agent(
-            config.model.spec, gym, config, tape=tape, log=opened.vllm_log, say=reporter.say
+            config.model.spec,
+            gym,
+            config,
+            tape=tape,
+            log=opened.vllm_log,
+            say=reporter.say,
+            board=board,
+            through=faulting.model,
         ) as agent,
-        open_lateness() as lateness,
+        open_health(opened, reporter) as lateness,
     ):
         make = make_dialogues(
-            gym,
+            faulting.gym(gym),
             agent,
             max_turns=config.env.max_turns or None,
             options=config.env.options,
             voices=voices,
         )
+        make, observers = faulting.dialogues(make, PHASE)
         bar = reporter.bar("dialogues", total)
         began = anyio.current_time()
-        board = Board()
-        board.lateness = lateness
         async with (
             open_scraped(metrics_port, board, reporter) as metrics,
             open_rollouts(
                 tasks,
                 make,
                 seed=opened.seed,
-                config=lockstep(config.rollout, config),
+                config=faulting.rollout(lockstep(config.rollout, config)),
                 store=opened.store,
                 may_retry=tape.may_retry if tape is not None else None,
-                observer=metrics,
+                phase=PHASE,
+                observer=join_observers([*observers, *([metrics] if metrics else [])]),
                 board=board,
             ) as rollouts,
         ):
             stats = rollouts.stats
-            async for _ in rollouts:
-                rate = stats.turns / max(1e-9, anyio.current_time() - began)
+
+            def show(now: Snapshot) -> None:
+                rate = now.turns / max(1e-9, now.at_s - began)
                 bar.update(
                     stats.ended,
-                    f"{stats.live} live, {rate:,.0f} turns/s, reward {stats.mean_reward:.3f}, "
-                    f"late {1000 * lateness.quantile(0.99):.0f} ms",
+                    f"{stats.live:,} live, {rate:,.0f} turns/s, reward {stats.mean_reward:.3f}, "
+                    f"late {now.late_p99_ms:.0f} ms, {waits_for(now)}".rstrip(", "),
                 )
+
+            async with open_guard(opened, show):
+                async for _ in rollouts:
+                    pass
+            show(board.snapshot())
         seconds = anyio.current_time() - began
         fates: Counter[Fate] = Counter()
         for end, number in stats.ends.items():
@@ -119,4 +143,5 @@ async def rollout(
             seconds=seconds,
             turns_per_second=stats.turns / seconds,
             lateness_p99_ms=1000 * lateness.quantile(0.99),
+            faults=faulting.report(),
         )

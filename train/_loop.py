@@ -32,6 +32,7 @@ from ..engine import (
     Key,
     Lineage,
     MakeDialogue,
+    Observer,
     RolloutConfig,
     Rollouts,
     Seed,
@@ -134,12 +135,14 @@ async def open_training(
     config: TrainConfig,
     checkpoints: Path,
     start: Start | None = None,
+    observer: Observer | None = None,
     board: Board | None = None,
 ) -> AsyncGenerator[tuple[ObjectReceiveStream[Progress], Rollouts]]:
     """Train for as long as the block lasts, and stream one `Progress` a step.
 
     tasks:       group n tries the n-th; what `start` says is done or carried over is skipped.
     checkpoints: the folder they are written to.
+    observer:    is told of every dialogue.
     board:       shows the dialogues, the buffer and what the learner is at; a step is progress.
 
     The stream ends after the last step; then what is still outstanding is cancelled. Errors of the
@@ -178,6 +181,7 @@ async def open_training(
                 credits=credits,
                 first_group=start.next_group,
                 carried=start.carried,
+                observer=observer,
                 board=board,
             ) as rollouts,
             anyio.create_task_group() as owner,

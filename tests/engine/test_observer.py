@@ -56,6 +56,7 @@ class Talker:
                 raise error
             case "wait":
                 await anyio.sleep_forever()
+                raise AssertionError
             case text:
                 return Reply(text=text, actions=(Action("action", text),))
 

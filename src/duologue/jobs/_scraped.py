@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from ..agents.models._extras import extra
 from ..engine import Board
 from ..progress import Reporter
 
@@ -24,8 +25,11 @@ async def open_scraped(
     if port is None:
         yield None
         return
-    from ..metrics import CollectorRegistry, open_metrics
+    from ..metrics import open_metrics
     from ..metrics_server import LOOPBACK, open_metrics_server
+
+    with extra("metrics"):
+        from prometheus_client import CollectorRegistry
 
     registry = CollectorRegistry()
     async with (

@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import anyio
 import msgspec
@@ -27,6 +27,7 @@ from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from prometheus_client import CollectorRegistry
 from prometheus_client.asgi import make_asgi_app  # pyright: ignore[reportUnknownVariableType]
+from starlette.types import ASGIApp
 
 import duologue
 from duologue.engine import Key, Observation, Reply
@@ -133,9 +134,11 @@ def create_app(env: Any = "intention", agent: Any = "scripted:expert") -> FastAP
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[dict[str, Any]]:
         registry = CollectorRegistry()
-        page: Any = make_asgi_app(registry)
-        app.mount("/metrics", page)
-        async with open_metrics(registry) as metrics, duologue.open_agent(agent, env) as shared:
+        app.mount("/metrics", cast("ASGIApp", make_asgi_app(registry)))
+        async with (
+            open_metrics(registry) as metrics,
+            duologue.open_agent(agent, env, board=metrics.board) as shared,
+        ):
             yield {"env": env, "agent": shared, "metrics": metrics}
 
     app = FastAPI(title="Dialogues", lifespan=lifespan)

@@ -39,11 +39,12 @@ from .engine import (
     join_observers,
 )
 from .engine import open_rollouts as open_groups
-from .envs import Gym, MakeAgent, make_dialogues
-from .given import MakeEnv, Row, Speaker, name_of, to_agent, to_gym, to_tasks
+from .envs import Gym, MakeAgent, Voice, make_dialogues
+from .given import MakeEnv, Row, Speaker, name_of, to_agent, to_gym, to_tasks, to_voices
 from .jobs._tasks import generate
 from .rundir import open_run
 from .seats import open_agent as open_named_agent
+from .voices import open_voices
 
 Settings = Mapping[str, Any] | str | Path
 """Settings by key path, as in `{"model.temperature": 0.7}`, or a TOML file of them."""
@@ -125,14 +126,17 @@ async def open_agent(
     *,
     settings: Settings | None = None,
     seed: int | None = None,
+    board: Board | None = None,
 ) -> AsyncGenerator[SharedAgent]:
     """An agent that several `open_rollouts` share, at the same time or one after another.
 
-    Everything is as for `open_rollouts`. What it takes to answer (weights in memory, a vLLM
-    server, connections) is there once, and gone after the block. Raises `UsageError`.
+    What it takes to answer (weights in memory, a vLLM server, connections) is there once, and gone
+    after the block. Everything is as for `open_rollouts`; give it the same `board`, if any, so that
+    the endpoints are shown there. Raises `UsageError`.
     """
     gym = to_gym(env)
-    async with _open(agent, gym, _config(settings, gym, agent, {"seed": seed})) as shared:
+    config = _config(settings, gym, agent, {"seed": seed})
+    async with _open(agent, gym, config, board or Board()) as shared:
         yield shared
 
 
@@ -149,6 +153,8 @@ async def open_rollouts(
     deadline_s: float | None = None,
     max_turns: int | None = None,
     options: Mapping[str, Any] | None = None,
+    user: str | Voice | None = None,
+    judge: str | Voice | None = None,
     seed: int | None = None,
     settings: Settings | None = None,
     run: str | Path | None = None,
@@ -168,6 +174,8 @@ async def open_rollouts(
               `count` takes the first ones.
     samples:  dialogues a task (1). live: dialogues alive at once (1024). deadline_s: seconds an
               attempt may take (600). max_turns, options: the environment's own if not given.
+    user, judge: where the environment's may be a model: `openai:NAME`, or an async function from
+              messages to text. None is rule-based.
     seed:     0; equal seeds give equal dialogues, whatever else the loop does.
     settings: everything else that a run can be told, as on the command line:
               `{"model.temperature": 0.7, "rollout.attempts": 1}`. Arguments above win.
@@ -189,25 +197,35 @@ async def open_rollouts(
         "rollout.deadline_s": deadline_s,
         "env.max_turns": max_turns,
         "env.options": None if options is None else dict(options),
+        "user.spec": user if isinstance(user, str) else None,
+        "judge.spec": judge if isinstance(judge, str) else None,
     }
     config = _config(settings, gym, agent, given)
+    own = to_voices(gym, user=user, judge=judge)
     if count is not None and count < 0:
         raise UsageError(f"count is {count}; it must not be negative")
     root = Seed(config.seed)
     wanted = generate(gym, split, root) if tasks is None else to_tasks(tasks, gym, split)
     board = board or Board()
     async with AsyncExitStack() as stack:
-        shared = await stack.enter_async_context(_open(agent, gym, config))
+        shared = await stack.enter_async_context(_open(agent, gym, config, board))
+        named = await stack.enter_async_context(open_voices(gym, config, board=board))
+
+        def voices(task: Task, session: str, seed: Seed) -> Mapping[str, Voice]:
+            return {**(named(task, session, seed) if named is not None else {}), **own}
+
         make = make_dialogues(
             gym,
             shared,
             phase=stack.enter_context(shared._sharing()),
             max_turns=config.env.max_turns or None,
             options=config.env.options,
+            voices=voices if own or named is not None else None,
         )
         kept = None
         if run is not None:
-            kept = (await stack.enter_async_context(open_run(Path(run), "rollout", config))).store
+            opened = open_run(Path(run), "rollout", config, board=board)
+            kept = (await stack.enter_async_context(opened)).store
         rollouts = await stack.enter_async_context(
             open_groups(
                 islice(wanted, count),
@@ -235,12 +253,12 @@ def _config(settings: Settings | None, gym: Gym, agent: object, given: Mapping[s
 
 @asynccontextmanager
 async def _open(
-    agent: str | Model | Speaker | MakeAgent, gym: Gym, config: Config
+    agent: str | Model | Speaker | MakeAgent, gym: Gym, config: Config, board: Board
 ) -> AsyncGenerator[SharedAgent]:
     if isinstance(agent, SharedAgent):
         yield agent
     elif isinstance(agent, str):
-        async with open_named_agent(agent, gym, config) as seat:
+        async with open_named_agent(agent, gym, config, board=board) as seat:
             yield SharedAgent(seat)
     else:
         yield SharedAgent(to_agent(agent, config.model.sampling()))

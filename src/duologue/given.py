@@ -13,7 +13,7 @@ from typing import Any, cast
 from .agents import TextAgent, write_call
 from .agents.models import Generation, Model, Request, Sampling
 from .engine import Action, Agent, Message, Seed, Task, UsageError, checkpoint
-from .envs import Env, Gym, MakeAgent, find
+from .envs import Env, Gym, MakeAgent, Voice, find
 
 Says = str | Action
 """What an agent says in a turn: text, in which tool calls are looked for, or the action itself."""
@@ -119,6 +119,27 @@ def _whole_model(given: object) -> Model:
             "open(session), close(session) and async generate(request)"
         )
     return cast("Model", given)
+
+
+def to_voices(gym: Gym, **given: str | Voice | None) -> Mapping[str, Voice]:
+    """The users and judges that are functions; the others are names, or the gym's own rules."""
+    voices: dict[str, Voice] = {}
+    for party, voice in given.items():
+        if voice is None or isinstance(voice, str):
+            continue
+        if party not in gym.voices:
+            has = " and ".join(gym.voices) or "neither user nor judge"
+            raise UsageError(
+                f"{party} was given, but in environment {gym.name!r} {has} can be a function or a "
+                "model; leave it out"
+            )
+        if not callable(voice):
+            raise UsageError(
+                f"the {party} is {_kind(voice)}; give its name (openai:NAME), or an async function "
+                "from messages to text"
+            )
+        voices[party] = voice
+    return voices
 
 
 class _Speaking:

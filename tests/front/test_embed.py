@@ -180,6 +180,25 @@ async def test_tasks_may_be_rows_tasks_a_file_or_endless(tmp_path: Path) -> None
         await collect(Echo, parrot, tasks=tmp_path / "rows.json")
 
 
+async def test_a_user_and_a_judge_of_ones_own() -> None:
+    asked: list[str] = []
+
+    async def user(messages: Sequence[Message]) -> str:
+        asked.append("user")
+        return "Whatever you say."
+
+    async def judge(messages: Sequence[Message]) -> str:
+        asked.append("judge")
+        raise LookupError("no opinion")
+
+    (trajectory,) = await collect(
+        "intention", "scripted:expert", count=1, user=user, judge=judge,
+        settings={"rollout.attempts": 1},
+    )  # fmt: skip
+    assert asked == ["user", "judge"]
+    assert trajectory.end is End.JUDGE_ERROR and "no opinion" in trajectory.detail
+
+
 MISTAKES: list[tuple[Callable[[], Any], str]] = [
     (lambda: collect("intension", parrot), "did you mean 'intention'"),
     (lambda: collect(Echo, parrot), "give them as tasks="),
@@ -201,6 +220,10 @@ MISTAKES: list[tuple[Callable[[], Any], str]] = [
         "settings: unknown key 'model.temprature'; did you mean 'temperature'",
     ),
     (lambda: collect(Echo, parrot, tasks=ROWS, settings="no.toml"), "no.toml"),
+    (lambda: collect(Echo, parrot, tasks=ROWS, user=slow_parrot), "neither user nor judge"),
+    (lambda: collect(Echo, parrot, tasks=ROWS, user="openai:x"), "neither user nor judge"),
+    (lambda: collect("intention", parrot, judge=3), "the judge is an int"),
+    (lambda: collect("intention", parrot, user="gpt"), "openai:NAME"),
 ]
 
 

@@ -1,6 +1,7 @@
 """The run directory: one folder holds everything a run was and came to.
 
-run.db          trajectories, fates, metrics, versions (SQLite)
+run.db          trajectories' rows, fates, metrics, versions (SQLite)
+run.db.records-N   what was said: texts and tokens
 config.toml     the resolved settings
 metrics.jsonl   one line a step, for other tools
 models/         model folders by name

@@ -137,6 +137,29 @@ async def test_what_waits_for_the_writer_is_bounded_in_bytes(tmp_path: Path) -> 
         assert [entry.key.group for entry in reader.entries()] == list(range(40))
 
 
+async def test_who_gives_up_waiting_for_a_full_queue_holds_no_room(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    async with open_store(path) as store:
+        store._mailbox.capacity = 1
+        async with anyio.create_task_group() as tasks:
+            with closing(sqlite3.connect(path, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                for group in range(2):  # one with the writer, one in the queue
+                    tasks.start_soon(append, store, (group, 0))
+                    await settle()
+                before = store.stats()
+                async with anyio.create_task_group() as third:
+                    third.start_soon(append, store, (2, 0))
+                    await settle()
+                    waited = store.stats()
+                    third.cancel_scope.cancel()
+                assert (before.queued, before.waiting, waited.waiting) == (1, 0, 1)
+                assert waited.bytes > before.bytes == store.stats().bytes
+                other.execute("ROLLBACK")
+    with open_reader(path) as reader:
+        assert reader.count() == 2
+
+
 async def test_who_waits_for_room_when_the_store_closes_is_told(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -173,6 +196,7 @@ async def test_everything_that_was_written_can_be_read(tmp_path: Path) -> None:
         assert reader.run() == ("r", "[a]\n", {"python": "3"})
         assert reader.phases() == ["train", "eval"]
         assert reader.tasks("train") == [task]
+        assert (reader.task("train", 0), reader.task("train", 1)) == (task, None)
         assert (reader.count(), reader.count("train")) == (3, 2)
         assert reader.fates() == {Fate.FAILED: 1, Fate.READY: 1, Fate.TRAINED: 1}
         assert reader.fates("eval") == {Fate.FAILED: 1}
@@ -361,6 +385,17 @@ async def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
     assert path.read_text().startswith("a letter")
     with open_reader(path) as reader, pytest.raises(StoreError, match="cannot read"):
         reader.count()
+
+
+async def test_a_store_whose_run_is_gone_cannot_be_opened(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    async with open_store(path):
+        pass
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("DROP TABLE run")
+    with pytest.raises(StoreError, match="cannot open the run store"):
+        async with open_store(path):
+            pass  # pragma: no cover
 
 
 async def test_somebody_elses_database_is_left_alone(tmp_path: Path) -> None:

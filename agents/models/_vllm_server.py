@@ -174,6 +174,8 @@ async def _stop(process: Process) -> None:
     with anyio.CancelScope(shield=True):
         if process.returncode is None:
             _signal_group(process, signal.SIGTERM)
+            # One that was stopped hears nothing before it goes on.
+            _signal_group(process, signal.SIGCONT)
             with anyio.move_on_after(LEAVE_S):
                 await process.wait()
         # Its engine is a process of its own, and may be left when the leader was killed.

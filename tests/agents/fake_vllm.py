@@ -34,6 +34,8 @@ HABITS = {
     23: "a list",
 }
 
+COUNTS = os.environ.get("FAKE_VLLM_COUNTS", "")
+
 running = Event()
 running.set()
 calls: list[list[Any]] = []
@@ -107,6 +109,10 @@ class Handler(BaseHTTPRequestHandler):
             self.answer({"world_size": 1})
         elif self.path == "/calls":
             self.answer(calls)
+        elif self.path == "/metrics" and COUNTS:
+            # How many tokens it has written: nobody hears of more while its engine sleeps.
+            text = f'vllm:generation_tokens_total{{engine="0"}} {Path(COUNTS).stat().st_size}.0'
+            self.answer(text.encode())
         else:
             self.answer({})
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import ssl
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from misbehaving import Peer, Script, open_misbehaving, until
 
+from duologue.agents.models import _http
 from duologue.agents.models._http import Http, open_http
 from duologue.agents.models._http_heads import Heads
 from duologue.agents.models._http_parse import (
@@ -623,6 +627,32 @@ async def test_a_url_that_cannot_be_is_refused_without_its_password(url: str) ->
         async with open_http(url):
             pass
     assert "password@" not in str(raised.value)
+
+
+async def test_connections_stay_below_what_the_process_may_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_http, "connections_left", lambda: 2)
+    async with open_misbehaving(well) as server, open_http(server.url) as http:
+        assert http.stats.most == 2
+        with soon():
+            async with anyio.create_task_group() as tasks:
+                for _ in range(8):
+                    tasks.start_soon(post, http)
+        assert http.stats.open <= 2 and len(server.peers) <= 2
+    monkeypatch.setattr(_http, "connections_left", lambda: 0)
+    with pytest.raises(UsageError, match=r"as many files open as it may.*ulimit -n"):
+        async with open_http(server.url):
+            pytest.fail("there is no file left for a connection")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sockets are no files there")
+def test_every_file_that_is_open_leaves_one_connection_less() -> None:
+    before = _http.connections_left()
+    with contextlib.ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(open(os.devnull))
+        assert _http.connections_left() == before - 5
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from ._persona import Persona as Persona
 from ._persona import persona as persona
 from ._registration import register_gymnasium as register_gymnasium
 from ._registry import find as find
+from ._registry import mixtures as mixtures
 from ._registry import names as names
 from ._voices import MakeVoices as MakeVoices
 from ._voices import ModelVoice as ModelVoice

@@ -79,7 +79,6 @@ def make_dialogues(
             f"environment {gym.name!r} has no option {unknown[0]!r}; "
             f"it has: {', '.join(sorted(gym.options)) or 'none'}"
         )
-    turns = gym.max_turns if max_turns is None else max_turns
 
     def make(task: Task, key: Key, seed: Seed) -> Dialogue:
         session = f"{phase}/{key.group:09d}/{key.sample:04d}"
@@ -92,14 +91,21 @@ def make_dialogues(
         except Exception as error:
             raise EnvError(f"task {task.id!r} cannot be set up: {error}") from error
         return Dialogue(
-            agent=agent(task, session, seed / "agent"), environment=EnvSeat(env), max_turns=turns
+            agent=agent(task, session, seed / "agent"),
+            environment=EnvSeat(env),
+            max_turns=gym.limit(task) if max_turns is None else max_turns,
         )
 
     return make
 
 
-def scripted_agent(gym: Gym, name: str) -> MakeAgent:
-    """The gym's scripted agent of that name, speaking through tool calls like any other."""
+def scripted_agent(
+    gym: Gym, name: str, *, through: Callable[[Model], Model] | None = None
+) -> MakeAgent:
+    """The gym's scripted agent of that name, speaking through tool calls like any other.
+
+    through: wraps the model that each script is.
+    """
     try:
         make_script = gym.scripts[name]
     except KeyError:
@@ -114,7 +120,10 @@ def scripted_agent(gym: Gym, name: str) -> MakeAgent:
         def speak(messages: Sequence[Message]) -> str:
             return write_call(script(messages))
 
-        return TextAgent(ScriptedModel(speak), session=session, seed=seed, sampling=Sampling())
+        model: Model = ScriptedModel(speak)
+        if through is not None:
+            model = through(model)
+        return TextAgent(model, session=session, seed=seed, sampling=Sampling())
 
     return seat
 

@@ -71,6 +71,7 @@ class Gym:
              own (`options` names them with their defaults). A gym whose user or judge may be a
              `Voice` takes them as the keywords `user` and `judge`; None is the rule-based one.
     scripts: agents by name: at least `expert`; `imperfect` is what a cold start learns from.
+    turns:   a task's own limit of turns, where they differ.
     voices:  which of `user` and `judge` may be a `Voice`.
     hidden:  strings of a task that no agent may get to see, whatever it does, unless it said them
              itself. Leave out what an honest question may be answered with.
@@ -82,7 +83,12 @@ class Gym:
     scripts: Mapping[str, MakeScript]
     read: Callable[[Path], Iterable[Task]] | None = None
     max_turns: int = 16
+    turns: Callable[[Task], int] | None = None
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     voices: tuple[str, ...] = ()
     hidden: Callable[[Task], Iterable[str]] | None = None
     summary: str = ""
+
+    def limit(self, task: Task) -> int:
+        """How many turns a dialogue on `task` may have."""
+        return self.max_turns if self.turns is None else self.turns(task)

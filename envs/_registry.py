@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
@@ -9,8 +10,19 @@ from importlib.metadata import EntryPoint, entry_points
 
 from ..engine import UsageError
 from ._env import Gym
+from ._mixture import PAPER, mixture, parts_of
+from ._rows import OFFICIAL
 
 GROUP = "duologue.environments"
+
+_MIXTURES: Mapping[str, Mapping[str, float]] = {
+    "mixture": dict.fromkeys(OFFICIAL, 1.0),
+    "mixture-paper": PAPER,
+}
+_SUMMARIES = {
+    "mixture": "Tasks of all the gyms of UserRL, each as often.",
+    "mixture-paper": "The paper's training mixture: five gyms by their numbers of tasks.",
+}
 
 
 @cache
@@ -23,11 +35,23 @@ def names() -> list[str]:
     return sorted(_installed())
 
 
+def mixtures() -> list[str]:
+    """The mixtures that have a name."""
+    return sorted(_MIXTURES)
+
+
 def find(name: str) -> Gym:
     """The environment of that name: an installed one, or `module:attribute` for one that is not.
 
-    Raises `UsageError`, naming the near misses when there is none.
+    `A+B` is both of them as one, `3*A+B` with weights; `mixture` and `mixture-paper` are the gyms
+    of UserRL. Raises `UsageError`, naming the near misses when there is none.
     """
+    if "+" in name or "*" in name:
+        return mixture(name, [(find(part), weight) for part, weight in parts_of(name)])
+    if name in _MIXTURES:
+        weights = _MIXTURES[name]
+        there = [(find(part), weight) for part, weight in weights.items() if part in _installed()]
+        return mixture(name, there, _SUMMARIES[name])
     module, colon, attribute = name.partition(":")
     if colon:
         return _checked(name, _load(name, module, attribute))

@@ -105,7 +105,7 @@ PUBLIC = {
     """,
     "envs": """
         ask_voice Check check_gym Conformance Env EnvSeat find Gym make_dialogues MakeAgent
-        MakeScript MakeVoices Manner ModelVoice names OfficialConfig OfficialEnv Persona persona
+        MakeScript MakeVoices Manner mixtures ModelVoice names OfficialConfig OfficialEnv Persona persona
         PERSONAS register_gymnasium say_voice Script scripted_agent Step token_agent Voice
     """,
     "train": """

@@ -180,6 +180,7 @@ def train(
         bool, typer.Option("--resume", help="Go on with the run in --run, as it was set up.")
     ] = False,
     run: RunFolder = None,
+    metrics_port: MetricsPort = None,
     loop: Loop = "asyncio",
     json: Json = False,
     set_: Overrides = None,
@@ -196,7 +197,8 @@ def train(
             raise UsageError("--resume needs --run DIR: which run is to go on?")
         if config or env or model or tasks or steps or seed is not None or deterministic or set_:
             raise UsageError("--resume goes on with the run's own settings; give only --run")
-        _print(_run(lambda r: resume_job(run, reporter=r), loop), show.trained, json)
+        resumed = _run(lambda r: resume_job(run, reporter=r, metrics_port=metrics_port), loop)
+        _print(resumed, show.trained, json)
         return
     given = {
         "env.name": env,
@@ -207,7 +209,8 @@ def train(
         "deterministic": deterministic or None,
     }
     settings = _settings(config, given, set_)
-    _print(_run(lambda r: job(settings, run=run, reporter=r), loop), show.trained, json)
+    trained = _run(lambda r: job(settings, run=run, reporter=r, metrics_port=metrics_port), loop)
+    _print(trained, show.trained, json)
 
 
 @app.command(name="eval")
@@ -422,9 +425,10 @@ def doctor(
 @env_app.command("list")
 def env_list(json: Json = False) -> None:
     """The environments that are installed."""
-    from .envs import find, names
+    from .envs import find, mixtures, names
 
-    _print([{"name": n, "summary": find(n).summary} for n in names()], show.environments, json)
+    every = [*names(), *mixtures()]
+    _print([{"name": n, "summary": find(n).summary} for n in every], show.environments, json)
 
 
 @env_app.command("show")

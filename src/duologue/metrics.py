@@ -51,6 +51,7 @@ class Metrics(Observer):
     """
 
     def __init__(self, registry: CollectorRegistry, *, board: Board | None = None) -> None:
+        self.registry: CollectorRegistry = registry
         self.board: Board = board or Board()
         self._families = _Families(registry)
         self._shown = _Shown()
@@ -88,18 +89,27 @@ async def open_metrics(
     """
     metrics = Metrics(registry, board=board)
     with one_error():
-        async with open_lateness() as lateness, anyio.create_task_group() as tasks:
-            if own := metrics.board.lateness is None:
-                metrics.board.lateness = lateness
+        async with _measuring(metrics.board), anyio.create_task_group() as tasks:
             tasks.start_soon(metrics._follow, every_s, name="metrics")
             try:
                 yield metrics
             finally:
                 # Counters stay as they are; of what only was, nothing is left to show.
                 metrics._shown.snapshot = None
-                if own:
-                    metrics.board.lateness = None
                 tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _measuring(board: Board) -> AsyncGenerator[None]:
+    if board.lateness is not None:
+        yield
+        return
+    async with open_lateness() as lateness:
+        board.lateness = lateness
+        try:
+            yield
+        finally:
+            board.lateness = None
 
 
 class _Families:

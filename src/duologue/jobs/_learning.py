@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from anyio import to_thread
 from msgspec import Struct, structs
@@ -31,7 +32,11 @@ from ..seats import Sampler, check_agent, open_sampler, policy_agent, refuse_tap
 from ..train import TrainConfig
 from ..voices import check_voices, open_voices
 from ._health import open_guard, open_health, waits_for
+from ._scraped import open_scraped
 from ._tasks import check_tasks, endless_tasks, lockstep
+
+if TYPE_CHECKING:
+    from ..metrics import Metrics
 
 with extra("train"):
     from ..agents.models._device import pick_device
@@ -169,21 +174,31 @@ async def learn_dialogues(
     )
 
 
-async def train(config: Config, *, run: Path | None, reporter: Reporter) -> TrainedPolicy:
-    """`duologue train`: improve the policy in `model.spec` on the environment's rewards."""
+async def train(
+    config: Config, *, run: Path | None, reporter: Reporter, metrics_port: int | None = None
+) -> TrainedPolicy:
+    """`duologue train`: improve the policy in `model.spec` on the environment's rewards.
+
+    metrics_port: where Prometheus may look, on the loopback; 0 is any port.
+    """
     source, gym = await _prepare(config)
     board = Board()
     async with (
         open_voices(gym, config, say=reporter.say, board=board) as voices,
         open_run(run, "train", config, board=board) as opened,
         open_health(opened, reporter),
+        open_scraped(metrics_port, board, reporter) as metrics,
         serve(opened, source, reporter) as sampler,
     ):
         target = opened.model("trained")
-        return await improve(opened, gym, source, sampler, target, reporter, voices=voices)
+        return await improve(
+            opened, gym, source, sampler, target, reporter, voices=voices, metrics=metrics
+        )
 
 
-async def resume(run: Path, *, reporter: Reporter) -> TrainedPolicy:
+async def resume(
+    run: Path, *, reporter: Reporter, metrics_port: int | None = None
+) -> TrainedPolicy:
     """`duologue train --resume`: go on from the run's last checkpoint."""
     async with reopen_run(run) as opened:
         gym = find(opened.config.env.name)
@@ -206,11 +221,20 @@ async def resume(run: Path, *, reporter: Reporter) -> TrainedPolicy:
         async with (
             open_voices(gym, opened.config, say=reporter.say, board=opened.board) as voices,
             open_health(opened, reporter),
+            open_scraped(metrics_port, opened.board, reporter) as metrics,
             serve(opened, source, reporter, version=start.version) as sampler,
         ):
             target = opened.model("trained")
             return await improve(
-                opened, gym, source, sampler, target, reporter, voices=voices, start=start
+                opened,
+                gym,
+                source,
+                sampler,
+                target,
+                reporter,
+                voices=voices,
+                start=start,
+                metrics=metrics,
             )
 
 
@@ -241,11 +265,13 @@ async def improve(
     *,
     voices: MakeVoices | None = None,
     start: Start | None = None,
+    metrics: Metrics | None = None,
 ) -> TrainedPolicy:
     """Train the policy in `source` with its samples; save it in `target`.
 
     sampler: samples what is in `source`, and from then on what was learned, the last step included.
     start:   where a resumed run goes on; `source` is then the checkpoint it rests on, if any.
+    metrics: count its dialogues, and show its steps.
     """
     config = run.config
     settings = _settings(config)
@@ -286,10 +312,13 @@ async def improve(
             config=settings,
             checkpoints=run.checkpoints,
             start=start,
+            observer=metrics,
             board=run.board,
         ) as (steps, rollouts):
             async for done in steps:
                 numbers = done.metrics
+                if metrics is not None:
+                    metrics.step_ended(done.step, done.version, numbers)
                 run.log_metrics("train", done.step, numbers)
                 rewards.append(numbers.get("reward", float("nan")))
                 seconds += numbers["seconds_step"]

@@ -147,7 +147,7 @@ async def test_who_gives_up_waiting_for_a_full_queue_holds_no_room(tmp_path: Pat
                 for group in range(2):  # one with the writer, one in the queue
                     tasks.start_soon(append, store, (group, 0))
                     await settle()
-                before = store.stats()
+                before = waited = store.stats()
                 async with anyio.create_task_group() as third:
                     third.start_soon(append, store, (2, 0))
                     await settle()

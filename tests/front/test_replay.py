@@ -150,6 +150,10 @@ def test_what_cannot_be_replayed_is_refused_with_what_to_do(
     words = ["rollout", "--model", "openai:m", "--count", 2, "--run", hosted]
     assert duologue(*words, "-s", "openai.limits.attempts=1").code == 0
 
+    struck = tmp_path / "struck"
+    words = ["rollout", "--model", "scripted:expert", "--count", 2, "--faults", "storm"]
+    assert duologue(*words, "--run", struck).code == 0
+
     def stop(one: Trajectory) -> Trajectory:
         return msgspec.structs.replace(one, end=End.TIMEOUT)
 
@@ -178,6 +182,7 @@ def test_what_cannot_be_replayed_is_refused_with_what_to_do(
         (scripted, "rollout:4/0"): "the clock or a person",
         (scripted, "train:0/0"): "weights that training has changed",
         (strange.parent, "0/0"): "the runs of its own commands",
+        (struck, "0/0"): "wrong on plan",
         (tmp_path / "none", "0/0"): "holds no run",
     }
     for (run, name), said in cases.items():

@@ -208,6 +208,11 @@ def _choose(config: Config, cast: _Cast, stored: Stored, tape: Path | None) -> t
             f"the dialogue's end is {trajectory.end.value!r}: the clock or a person decided it, "
             "which no seed repeats"
         )
+    if config.faults.faults:
+        raise UsageError(
+            "things went wrong on plan in this run (faults), and a replay makes none of them; "
+            "run the plan again with the same seed"
+        )
     kind = cast.spec.partition(":")[0]
     models = [f"the agent is {cast.spec}"] if kind != "scripted" else []
     models += [f"the {name} is {party.spec}" for name, party in parties(config).items()]

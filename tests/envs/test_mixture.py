@@ -100,7 +100,7 @@ def test_options_of_a_part_are_checked_by_name() -> None:
     gym = find("function+intention")
     make = make_dialogues(gym, scripted_agent(gym, "expert"), options={"function": {"gueses": 1}})
     task = next(t for t in gym.tasks("train", Seed(0)) if t.env == "function")
-    with pytest.raises(UsageError, match="'function' has no option 'gueses'.*guesses"):
+    with pytest.raises(UsageError, match=r"'function' has no option 'gueses'.*guesses"):
         make(task, Key(0, 0), Seed(0))
     with pytest.raises(UsageError, match=r"no part of 'function\+intention'"):
         gym.make(Task(env="chess", id="1", data={}), Seed(0))

@@ -26,6 +26,7 @@ from ...engine import Credits, UsageError, checkpoint
 from ._http_heads import Heads
 from ._http_parse import BadStatus, ConnectFailed, ConnectionLost, Reader, Response
 from ._http_wire import Wire, cause, clock, connect
+from ._turnstile import Turnstile
 
 if sys.platform != "win32":
     import resource
@@ -36,6 +37,9 @@ waits a second to be asked again."""
 
 _FILES_LEFT = 64
 """Files that our connections leave for everything else."""
+
+_AT_A_TURN = 32
+"""Answers handed on before the loop looks around again: a few milliseconds of work."""
 
 _HEADS = 64
 """Heads of requests remembered."""
@@ -188,6 +192,7 @@ class Http:
         self._idle_s, self._max_head, self._max_body = idle_s, max_head, max_body
         self._places = Credits(connections, f"connections to {origin.name}")
         self._connecting = Credits(_CONNECTING, f"connections being made to {origin.name}")
+        self._turnstile = Turnstile(_AT_A_TURN)
         self._sent_heads: dict[str, bytes] = {}
         self._heads = Heads()
         self._now = clock()
@@ -325,6 +330,8 @@ class Http:
             self._idle.append(connection)
         else:
             await self._discard(connection)
+        if not self._turnstile.enter_nowait():
+            await self._turnstile.enter()
         return response
 
     async def _discard(self, connection: Wire) -> None:

@@ -18,7 +18,8 @@ from .envs import Gym, MakeAgent, make_dialogues, scripted_agent, token_agent
 KINDS = ("scripted:NAME", "local:PATH", "vllm:PATH", "vllm:URL", "openai:NAME")
 
 MOST_AT_ONCE = 1024
-"""Requests that a vLLM server is given at once; the others wait for a connection."""
+"""Requests that a vLLM server of ours is given at once; the others wait their turn. One of somebody
+else's gets as many as are live, and fewer when it says that they are too many."""
 
 
 class Policy(Model, WeightSink, Protocol):
@@ -167,7 +168,7 @@ async def open_sampler(
         ) as local:
             yield local, chat
         return
-    from .agents.models._vllm import open_vllm, served_folder
+    from .agents.models._vllm import is_url, open_vllm, served_folder
 
     check_vllm(name, config)
     tokenizer = load_tokenizer(await served_folder(name, config.vllm))
@@ -176,7 +177,7 @@ async def open_sampler(
         tokenizer,
         settings=config.vllm,
         context=settings.context,
-        live=min(config.rollout.live, MOST_AT_ONCE),
+        live=config.rollout.live if is_url(name) else min(config.rollout.live, MOST_AT_ONCE),
         device=pick_device(settings.device),
         threads=settings.threads,
         version=version,

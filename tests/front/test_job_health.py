@@ -8,14 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from msgspec import structs
 
 from duologue.config import Config, HealthConfig, ModelConfig
 from duologue.engine import Lateness, Snapshot, Wait
 from duologue.jobs import _health
-from duologue.jobs._health import Health, describe, late_words, patience_s, waits_for
+from duologue.jobs._health import Health, describe, late_words, patience_s, troubles, waits_for
 from duologue.rundir import read_outcome
+from duologue.train import RemoteLearner
+from duologue.train._wire import PolicyBatch, Trained
 
 Duologue = Callable[..., Any]
 
@@ -49,6 +52,8 @@ def test_a_run_that_stands_still_ends_with_who_waits_for_what(
     outcome = read_outcome(run)
     assert outcome is not None and outcome.outcome == "failed"
     assert "nothing progressed" in outcome.detail
+    assert duologue("report", run).code == 0
+    assert "waits for the environment since" in (run / "report.html").read_text()
 
 
 def test_a_dialogue_under_its_deadline_is_waited_for(
@@ -90,6 +95,8 @@ def test_a_loop_that_was_held_up_is_spoken_of_with_who_held_it(
     assert health["late_p99_ms"] > 20
     [culprit, *_] = [one for one in health["offenders"] if "think_hard" in one["where"]]
     assert re.fullmatch(r"dialogue \d+/0", culprit["task"])
+    assert duologue("report", run).code == 0
+    assert "the event loop was late" in (run / "report.html").read_text()
 
 
 def test_blame_can_be_left_out(duologue: Duologue, tmp_path: Path, gyms: None) -> None:
@@ -117,6 +124,13 @@ def test_a_progress_line_says_only_what_holds_something_up() -> None:
     assert waits_for(idle) == ""
 
 
+def test_files_that_are_damaged_or_not_there_warn_of_nothing(tmp_path: Path) -> None:
+    assert troubles(tmp_path) == []
+    (tmp_path / "health.json").write_text("{")
+    (tmp_path / "stall.json").write_text('{"idle_s": "long"}')
+    assert troubles(tmp_path) == []
+
+
 @pytest.mark.parametrize(
     ("spec", "watchdog_s", "waits"),
     [
@@ -141,3 +155,32 @@ def test_a_watchdog_that_cannot_be_is_refused(duologue: Duologue) -> None:
     done = duologue("rollout", "-s", "health.watchdog_s=-1")
     assert done.code == 2
     assert "watchdog_s is -1" in done.err
+
+
+@pytest.mark.soak
+def test_a_learner_that_falls_silent_ends_the_run_which_can_go_on(
+    duologue: Duologue, started: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    improve = RemoteLearner.improve
+
+    async def fall_silent(learner: RemoteLearner, batch: PolicyBatch) -> Trained:
+        if batch.step == 2:
+            await anyio.sleep_forever()
+        return await improve(learner, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RemoteLearner, "improve", fall_silent)
+        done = duologue(
+            *("train", "--model", f"local:{started}", "--run", run, "--steps", 4),
+            *("-s", "train.groups_per_step=2", "-s", "rollout.samples=2"),
+            *("-s", "model.context=160", "-s", "model.max_tokens=24"),
+            *("-s", "env.options={instructions = false}", "-s", "health.watchdog_s=2"),
+        )
+    assert done.code == 1
+    assert "the learner is behind (learning, step 2)" in done.err
+    assert f"to go on: duologue train --resume --run {run}" in done.err
+    assert json.loads((run / "stall.json").read_text())["cause"] == "credits"
+    again = duologue("train", "--resume", "--run", run, "--json")
+    assert (again.code, again.json["steps"]) == (0, 4)
+    assert not (run / "stall.json").exists()

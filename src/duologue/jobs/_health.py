@@ -122,6 +122,18 @@ def waits_for(now: Snapshot) -> str:
     return "" if cause in (Wait.NOTHING, Wait.TASKS) else f"waits for {why}"
 
 
+def troubles(folder: Path) -> list[str]:
+    """What the report of the run in `folder` warns of: a stall, a loop that was late."""
+    said: list[str] = []
+    with suppress(OSError, msgspec.DecodeError):
+        said.append(msgspec.json.decode((folder / STALL).read_bytes(), type=Stall).summary())
+    with suppress(OSError, msgspec.DecodeError):
+        health = msgspec.json.decode((folder / HEALTH).read_bytes(), type=Health)
+        if health.late_p99_ms > LATE_MS:
+            said.append(late_words(health))
+    return said
+
+
 def patience_s(config: Config) -> float:
     """How long nothing may happen: the setting, but no less than a server of ours may take to come
     up again, which is waited for and has a limit of its own. 0 is for ever."""

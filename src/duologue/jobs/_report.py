@@ -21,6 +21,7 @@ from ..report import (
     write,
 )
 from ._browse import archive_run
+from ._health import troubles
 
 SCORES = "scores"
 """The metrics line that holds a run's score sheet."""
@@ -81,6 +82,7 @@ def build(reader: Reader, run: Path, dialogues: int) -> Report:
             ("trajectories", f"{reader.count():,}"),
         ],
         headlines=_headlines(sheet) if sheet else [],
+        warnings=troubles(run),
         table=_table(sheet) if sheet else None,
         curves=curves,
         levels=_levels(sheet) if sheet and curves else [],

@@ -14,6 +14,8 @@ from .models import Generation, Model, Request, Sampling
 class TextAgent:
     """An agent whose model reads messages: a script, or a chat model that we do not own."""
 
+    __slots__ = ("_messages", "_model", "_sampling", "_seed", "_session", "_turn")
+
     def __init__(self, model: Model, *, session: str, seed: Seed, sampling: Sampling) -> None:
         self._model = model
         self._session = session

@@ -20,6 +20,9 @@ CHOICES = ("action", "answer", "search", "finish")
 
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 
+# Whoever keeps an action keeps its choice: one string for all, not one a turn.
+_CHOICES = {choice: choice for choice in CHOICES}
+
 _to_json = json.JSONEncoder(ensure_ascii=False).encode
 
 SCHEMA: dict[str, Any] = {
@@ -96,9 +99,9 @@ def _action(call: object) -> Action | None:
         return None
     if other is not None and not _are_arguments(other):
         return None
-    choice = arguments["choice"].strip().lower()
+    choice = _CHOICES.get(arguments["choice"].strip().lower())
     content = arguments.get("content")
-    if choice not in CHOICES or (content is None and choice != "finish"):
+    if choice is None or (content is None and choice != "finish"):
         return None
     return Action(choice, _text(content, choice))
 

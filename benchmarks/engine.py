@@ -1,213 +1,195 @@
-"""What the engine costs: hops between actors, and whole dialogues, ten thousand alive.
+"""What the engine costs: hops between actors, whole dialogues, and what live ones hold.
 
-* `hops`: two actors that exchange messages through bounded mailboxes, against two tasks joined by
-  nothing but a deque and the loop's own primitive, in the same run. Bar: at least 0.45 of it.
-* `dialogues`: whole dialogues with a scripted agent through tool-call text and its parser, history
-  kept, in memory and with every trajectory durable.
-* `collector`: the same dialogues with the cyclic collector's usual thresholds.
+| scenario | bar, on each loop |
+|---|---|
+| `hops`: round trips between two tasks, 10,000 pairs at once: joined by a deque and the loop's own primitive, by our mailboxes, by actors that tell each other, by a task that asks an actor | mailboxes >= 0.45 of the bare pair, in CPU time |
+| `dialogues`: 10,000 live dialogues of the function gym, eight turns each | >= 30,000 turns/s |
+| `dialogues, durable`: the same, every trajectory on disk before its group is offered | >= 20,000 turns/s |
+| `dialogues, usual collector`: the same in memory with the cyclic collector left as it is | |
+| `admission`: a dialogue without a turn | |
+| `waiting, text` and `waiting, tokens`: memory of a dialogue that stands in its model's `generate` in its fifth turn, beyond its own text or tokens | <= 12 KiB |
+| `100,000 live`: that many stand there at once, then all finish | peak < 3 GiB |
+
+A turn is one agent message and the reply to it. The process is held to one core where the system
+can do that; threads (the store's) share it. Exit code 1 when a bar is missed, except under
+`--quick`, whose numbers mean nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
+import os
 import statistics
-import tempfile
-import time
-from collections import deque
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, nullcontext
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from pathlib import Path
-from typing import Any
 
 import anyio
-import trio
 from _common import machine
+from _hops import hops
+from _live import in_a_process
+from _scripted import admissions, dialogues
 
-from duologue.engine import (
-    Mailbox,
-    RolloutConfig,
-    Seed,
-    open_rollouts,
-    open_store,
-    relaxed_collector,
-)
-from duologue.envs import find, make_dialogues, scripted_agent
+from duologue.engine import relaxed_collector
 
-Measure = Callable[[], Awaitable[dict[str, float]]]
+LOOPS = {"asyncio": "asyncio (uvloop)", "trio": "trio"}
 
 
-# ---------------------------------------------------------------- hops
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """What a figure's median must be at least, or at most."""
+
+    figure: str
+    least: float | None = None
+    most: float | None = None
+
+    def verdict(self, found: float) -> tuple[bool, str]:
+        """Whether it holds, and that in words."""
+        if self.least is not None:
+            held, words = found >= self.least, f"bar >= {self.least:,}"
+        else:
+            assert self.most is not None
+            held, words = found <= self.most, f"bar <= {self.most:,}"
+        return held, f"{words}: {self.figure} {found:,} {'held' if held else 'MISSED'}"
 
 
-class _BareAsyncio:
-    """The least that two asyncio tasks can be joined by."""
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """One measurement, repeated `times`; `measure` runs it once on the loop named."""
 
-    def __init__(self) -> None:
-        self.items: deque[int] = deque()
-        self.waiter: asyncio.Future[None] | None = None
-
-    def put(self, item: int) -> None:
-        self.items.append(item)
-        if self.waiter is not None and not self.waiter.done():
-            self.waiter.set_result(None)
-
-    async def get(self) -> int:
-        while not self.items:
-            self.waiter = asyncio.get_running_loop().create_future()
-            await self.waiter
-            self.waiter = None
-        return self.items.popleft()
+    name: str
+    times: int
+    measure: Callable[[str], dict[str, float]]
+    bar: Bar | None = None
 
 
-class _BareTrio:
-    """The same on trio."""
+def scenarios(*, quick: bool) -> Iterator[Scenario]:
+    """All of them, or all of them small."""
+    times = 1 if quick else 5
+    pairs, count, many = (100, 300, 500) if quick else (10_000, 10_000, 100_000)
 
-    def __init__(self) -> None:
-        self.items: deque[int] = deque()
-        self.task: trio.lowlevel.Task | None = None
+    def on_loop(
+        run: Callable[[str], Awaitable[dict[str, float]]], *, relaxed: bool = True
+    ) -> Callable[[str], dict[str, float]]:
+        def measure(backend: str) -> dict[str, float]:
+            options = {"use_uvloop": True} if backend == "asyncio" else {}
+            with relaxed_collector() if relaxed else nullcontext():
+                return anyio.run(run, backend, backend=backend, backend_options=options)
 
-    def put(self, item: int) -> None:
-        self.items.append(item)
-        if self.task is not None:
-            task, self.task = self.task, None
-            trio.lowlevel.reschedule(task)
+        return measure
 
-    async def get(self) -> int:
-        while not self.items:
-            self.task = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(self._abort)
-        return self.items.popleft()
+    async def memory(backend: str) -> dict[str, float]:
+        return await dialogues(count, count, durable=False)
 
-    def _abort(self, _: object) -> trio.lowlevel.Abort:
-        self.task = None
-        return trio.lowlevel.Abort.SUCCEEDED
+    async def durable(backend: str) -> dict[str, float]:
+        return await dialogues(count, count, durable=True)
 
+    async def admission(backend: str) -> dict[str, float]:
+        return await admissions(count, count)
 
-async def bare_hops(pairs: int, rounds: int, backend: str) -> float:
-    """Round trips a second over bare pairs."""
-    make = _BareTrio if backend == "trio" else _BareAsyncio
-
-    async def ping(there: Any, back: Any) -> None:
-        for number in range(rounds):
-            there.put(number)
-            await back.get()
-
-    async def pong(there: Any, back: Any) -> None:
-        for number in range(rounds):
-            await there.get()
-            back.put(number)
-
-    began = time.perf_counter()
-    async with anyio.create_task_group() as tasks:
-        for _ in range(pairs):
-            there, back = make(), make()
-            tasks.start_soon(ping, there, back)
-            tasks.start_soon(pong, there, back)
-    return pairs * rounds / (time.perf_counter() - began)
-
-
-async def mailbox_hops(pairs: int, rounds: int) -> float:
-    """Round trips a second over our mailboxes."""
-
-    async def ping(there: Mailbox[int], back: Mailbox[int]) -> None:
-        for number in range(rounds):
-            await there.put(number)
-            await back.get()
-
-    async def pong(there: Mailbox[int], back: Mailbox[int]) -> None:
-        for number in range(rounds):
-            await there.get()
-            await back.put(number)
-
-    began = time.perf_counter()
-    async with anyio.create_task_group() as tasks:
-        for _ in range(pairs):
-            there, back = Mailbox[int](4), Mailbox[int](4)
-            tasks.start_soon(ping, there, back)
-            tasks.start_soon(pong, there, back)
-    return pairs * rounds / (time.perf_counter() - began)
-
-
-async def hops(pairs: int, rounds: int, backend: str) -> dict[str, float]:
-    bare = await bare_hops(pairs, rounds, backend)
-    ours = await mailbox_hops(pairs, rounds)
-    return {"bare_per_s": bare, "ours_per_s": ours, "ratio": ours / bare}
-
-
-# ---------------------------------------------------------------- dialogues
-
-
-async def dialogues(count: int, live: int, durable: bool) -> dict[str, float]:
-    """Turns a second over whole dialogues of the intention gym's expert."""
-    gym = find("intention")
-    tasks = list(islice(gym.tasks("train", Seed(0)), count))
-    make = make_dialogues(gym, scripted_agent(gym, "expert"), options={"instructions": False})
-    with tempfile.TemporaryDirectory() as folder:
-        async with AsyncExitStack() as stack:
-            store = None
-            if durable:
-                store = await stack.enter_async_context(open_store(Path(folder) / "run.db"))
-            began, cpu = time.perf_counter(), time.process_time()
-            rollouts = await stack.enter_async_context(
-                open_rollouts(
-                    tasks, make, seed=Seed(0), config=RolloutConfig(live=live), store=store
-                )
-            )
-            async for _ in rollouts:
-                pass
-            wall, cpu = time.perf_counter() - began, time.process_time() - cpu
-            turns = rollouts.stats.turns
-    return {"turns_per_s": turns / wall, "cpu_us_per_turn": 1e6 * cpu / turns}
-
-
-# ---------------------------------------------------------------- the script
+    yield Scenario(
+        name="hops",
+        times=times,
+        measure=on_loop(partial(hops, pairs, 10)),
+        bar=Bar(figure="mailboxes_share", least=0.45),
+    )
+    yield Scenario(
+        name="dialogues",
+        times=times,
+        measure=on_loop(memory),
+        bar=Bar(figure="turns_per_s", least=30_000),
+    )
+    yield Scenario(
+        name="dialogues, durable",
+        times=times,
+        measure=on_loop(durable),
+        bar=Bar(figure="turns_per_s", least=20_000),
+    )
+    yield Scenario(
+        name="dialogues, usual collector", times=times, measure=on_loop(memory, relaxed=False)
+    )
+    yield Scenario(name="admission", times=times, measure=on_loop(admission))
+    for kind, name in (("text", "waiting, text"), ("token", "waiting, tokens")):
+        yield Scenario(
+            name=name,
+            times=1 if quick else 3,
+            measure=partial(in_a_process, kind, count=count),
+            bar=Bar(figure="kib_each", most=12),
+        )
+    yield Scenario(
+        name=f"{many:,} live",
+        times=1,
+        measure=partial(in_a_process, "text", count=many),
+        bar=Bar(figure="peak_gib", most=3),
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a second instead of a minute")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="a few seconds; no bar is held")
     parser.add_argument("--json", action="store_true", help="one object a line")
+    parser.add_argument("--loop", choices=tuple(LOOPS), help="only this one")
+    parser.add_argument("--only", help="only the scenarios whose names begin so")
     options = parser.parse_args()
-    n, pairs, rounds, count = (1, 200, 10, 500) if options.quick else (5, 10_000, 10, 10_000)
-    for backend in ("asyncio", "trio"):
-        scenarios: dict[str, tuple[Measure, bool]] = {
-            "hops": (partial(hops, pairs, rounds, backend), True),
-            "dialogues in memory": (partial(dialogues, count, 10_000, False), True),
-            "dialogues, durable": (partial(dialogues, count, 10_000, True), True),
-            "dialogues, usual collector": (partial(dialogues, count, 10_000, False), False),
-        }
-        for name, (measure, relaxed) in scenarios.items():
-            runs: list[dict[str, float]] = []
-            for _ in range(n):
-                with relaxed_collector() if relaxed else nullcontext():
-                    runs.append(
-                        anyio.run(
-                            measure,
-                            backend=backend,
-                            backend_options={"use_uvloop": True} if backend == "asyncio" else {},
-                        )
-                    )
-            show(name, backend, runs, options.json)
+    core = hold_to_one_core()
+    if not options.json:
+        print(f"{json.dumps(machine())}, held to core {core}", flush=True)
+    missed: list[str] = []
+    for backend in [options.loop] if options.loop else LOOPS:
+        for scenario in scenarios(quick=options.quick):
+            if options.only and not scenario.name.startswith(options.only):
+                continue
+            runs = [scenario.measure(backend) for _ in range(scenario.times)]
+            held, verdict = show(scenario, backend, runs, core, as_json=options.json)
+            if not held:
+                missed.append(f"{scenario.name} on {LOOPS[backend]}: {verdict}")
+    if missed and not options.quick:
+        sys.exit("\n".join(missed))
 
 
-def show(name: str, backend: str, runs: list[dict[str, float]], as_json: bool) -> None:
-    loop = "asyncio (uvloop)" if backend == "asyncio" else backend
-    figures = {
-        key: {
-            "median": round(statistics.median(run[key] for run in runs), 3),
-            "spread": [round(min(r[key] for r in runs), 3), round(max(r[key] for r in runs), 3)],
-        }
-        for key in runs[0]
-    }
+def hold_to_one_core() -> int | None:
+    """Stay on the last core that we may use; None where a process cannot choose."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    core = max(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {core})
+    return core
+
+
+def show(
+    scenario: Scenario,
+    backend: str,
+    runs: list[dict[str, float]],
+    core: int | None,
+    *,
+    as_json: bool,
+) -> tuple[bool, str]:
+    """Print medians and spread; whether the bar holds, and in which words."""
+    figures: dict[str, dict[str, float | list[float]]] = {}
+    held, verdict = True, ""
+    for key in runs[0]:
+        values = sorted(round(run[key], 3) for run in runs)
+        median = round(statistics.median(values), 3)
+        figures[key] = {"median": median, "spread": [values[0], values[-1]]}
+        if scenario.bar is not None and scenario.bar.figure == key:
+            held, verdict = scenario.bar.verdict(median)
+    loop = LOOPS[backend]
     if as_json:
-        print(json.dumps({"what": name, "loop": loop, "n": len(runs), **figures, **machine()}))
-        return
-    words = ", ".join(f"{key} {value['median']:,}" for key, value in figures.items())
-    print(f"{name} on {loop}: {words} (n = {len(runs)})", flush=True)
+        facts = {"what": scenario.name, "loop": loop, "n": len(runs), "bar": verdict, "core": core}
+        print(json.dumps({**facts, **figures, **machine()}), flush=True)
+        return held, verdict
+    print(f"{scenario.name} on {loop} (n = {len(runs)})", flush=True)
+    for key, figure in figures.items():
+        low, high = figure["spread"]  # type: ignore[misc]
+        print(f"    {key} {figure['median']:,} ({low:,} .. {high:,})")
+    if verdict:
+        print(f"    {verdict}", flush=True)
+    return held, verdict
 
 
 if __name__ == "__main__":

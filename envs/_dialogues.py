@@ -32,8 +32,11 @@ MakeAgent = Callable[[Task, str, Seed], Agent]
 class EnvSeat:
     """An environment's seat: a reply's actions are taken in order, and all their rewards count."""
 
+    __slots__ = ("_env", "_parts")
+
     def __init__(self, env: Env) -> None:
         self._env = env
+        self._parts: dict[str, float] = {}
 
     async def receive(self, reply: Reply | None) -> Observation:
         if reply is None:
@@ -51,6 +54,11 @@ class EnvSeat:
             if step.done or step.user_ended:
                 end = End.USER_ENDED if step.user_ended else End.DONE
                 break
+        # Most turns earn what the one before did, and a live dialogue keeps them all: one dict
+        # serves both.
+        if parts == self._parts:
+            parts = self._parts
+        self._parts = parts
         text = whole_text("\n".join(feedback))
         return Observation(
             messages=(Message("tool", text),), feedback=text, reward=reward, parts=parts, end=end

@@ -56,7 +56,10 @@ Call the tool `interact_with_env` with two strings, `choice` and `content`. `cho
 - The number of turns and of wrong answers is limited.\
 """
 
-_OPENING = "I have a rule in mind. Try it on four numbers of your choice."
+_OPENING_MESSAGES = (
+    Message("system", _INSTRUCTIONS),
+    Message("user", "I have a rule in mind. Try it on four numbers of your choice."),
+)
 
 _NOTHING = {"correct": 0.0}
 
@@ -158,7 +161,7 @@ class Function:
 
 def opening(made: Puzzle, *, instructions: bool) -> Sequence[Message]:
     """The opening messages: an official row's own, or the gym's."""
-    messages = made.prompt or (Message("system", _INSTRUCTIONS), Message("user", _OPENING))
+    messages = made.prompt or _OPENING_MESSAGES
     return [message for message in messages if instructions or message.role != "system"]
 
 

@@ -106,6 +106,25 @@ async def test_every_action_of_a_turn_is_taken_and_paid() -> None:
     assert observation.end is None
 
 
+async def test_a_turns_parts_are_a_record_whatever_the_environment_does_to_its_own() -> None:
+    class Tally(Counter):
+        """Keeps one dict for all its steps, and writes in it."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = {"n": 0.0}
+
+        async def step(self, action: Action) -> Step:
+            self.parts["n"] = float(action.content)
+            return Step(feedback="", reward=self.parts["n"], parts=self.parts)
+
+    seat = EnvSeat(Tally())
+    seen = [await seat.receive(reply(number)) for number in ("1", "1", "2", "1")]
+    assert [observation.parts for observation in seen] == [{"n": 1}, {"n": 1}, {"n": 2}, {"n": 1}]
+    # Those that are equal in a row are one object: a live dialogue keeps them all.
+    assert seen[0].parts is seen[1].parts
+
+
 async def test_nothing_is_done_after_the_end_though_what_came_before_it_counts() -> None:
     env = Counter()
     observation = await EnvSeat(env).receive(reply("2", "stop", "3"))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -78,14 +80,20 @@ class Report:
         """The name of the dialogue that is open."""
         return (self.page.get_attribute("#reading", "aria-label") or "").removeprefix("Dialogue ")
 
-    def accessible(self) -> list[dict[str, Any]]:
-        """The nodes of the accessibility tree: what a screen reader is told."""
-        session: Any = self.page.context.new_cdp_session(self.page)
-        try:
-            nodes: list[dict[str, Any]] = session.send("Accessibility.getFullAXTree")["nodes"]
-            return nodes
-        finally:
-            session.detach()
+    def barriers(self) -> list[str]:
+        """What axe-core finds that keeps somebody out: contrast, names, structure, focus."""
+        self.page.evaluate(f"{_axe()}; 0")
+        found: list[str] = self.page.evaluate(
+            """async () => {
+              const { passes, violations } = await axe.run(document);
+              const checked = passes.map((rule) => rule.id);
+              for (const rule of ["color-contrast", "button-name", "link-name"])
+                if (!checked.includes(rule)) return [`axe did not check ${rule}`];
+              return violations.flatMap(({ id, nodes }) => nodes.map((node) =>
+                `${id}: ${node.html.slice(0, 150)} ${node.failureSummary}`));
+            }"""
+        )
+        return found
 
     def ask(self, script: str) -> Any:
         """What the expression is in the page."""
@@ -119,6 +127,11 @@ class Chromium:
                 context.close()
 
 
+@cache
+def _axe() -> str:
+    return files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+
+
 @contextmanager
 def open_chromium() -> Generator[Chromium]:
     """The browser of this machine, or a skip that says why there is none.
@@ -130,61 +143,3 @@ def open_chromium() -> Generator[Chromium]:
         pytest.skip("no chromium: install it, or name one in DUOLOGUE_CHROMIUM")
     with sync_playwright() as playwright:
         yield Chromium(playwright, found)
-
-
-def names(nodes: list[dict[str, Any]], roles: set[str]) -> Iterator[tuple[str, str]]:
-    """(role, accessible name) of the nodes of an accessibility tree that have one of the roles."""
-    for node in nodes:
-        role = node.get("role", {}).get("value", "")
-        if role in roles and not node.get("ignored"):
-            yield role, node.get("name", {}).get("value", "")
-
-
-CONTRASTS = """() => {
-  // Text that can be seen, whose colour is too near its ground (WCAG: 4.5, or 3 where large).
-  const rgb = (text) => {
-    const canvas = document.createElement("canvas");
-    canvas.width = canvas.height = 1;
-    const context = canvas.getContext("2d", { willReadFrequently: true });
-    context.fillStyle = text;
-    context.fillRect(0, 0, 1, 1);
-    return [...context.getImageData(0, 0, 1, 1).data].map((v, k) => (k === 3 ? v / 255 : v));
-  };
-  const known = new Map();
-  const colour = (text) => known.get(text) ?? (known.set(text, rgb(text)), known.get(text));
-  const over = (top, below) => top.slice(0, 3).map((v, k) => v * top[3] + below[k] * (1 - top[3]));
-  const light = (c) => {
-    const [r, g, b] = c.map((v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const ground = (element) => {
-    if (!element) return [255, 255, 255];
-    const style = getComputedStyle(element);
-    const below = () => ground(element.parentElement);
-    if (style.backgroundImage !== "none" && !/linear-gradient\\(rgb/.test(style.backgroundImage))
-      return colour((style.backgroundImage.match(/rgba?\\([^)]*\\)/) ?? ["white"])[0]).slice(0, 3);
-    const own = colour(style.backgroundColor);
-    return own[3] === 1 ? own.slice(0, 3) : own[3] === 0 ? below() : over(own, below());
-  };
-  const faults = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const element = walker.currentNode.parentElement;
-    if (!walker.currentNode.textContent.trim() || element.closest("script, style, .unseen, noscript, :disabled"))
-      continue;
-    if (!element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
-    const style = getComputedStyle(element);
-    const below = ground(element);
-    let opacity = 1;
-    for (let each = element; each; each = each.parentElement) opacity *= getComputedStyle(each).opacity;
-    const ink = colour(style.color);
-    const seen = over([...ink.slice(0, 3), ink[3] * opacity], below);
-    const [a, b] = [light(seen), light(below)].sort((x, y) => y - x);
-    const ratio = (a + 0.05) / (b + 0.05);
-    const size = parseFloat(style.fontSize);
-    const large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
-    if (ratio < (large ? 3 : 4.5))
-      faults.push(`${ratio.toFixed(2)} ${element.tagName}.${element.className}: ${element.textContent.slice(0, 30)}`);
-  }
-  return [...new Set(faults)];
-}"""

@@ -219,8 +219,8 @@ def test_the_page_says_what_it_leaves_out() -> None:
     )
 
 
-def _stored(trajectory: Trajectory, fate: Fate, *, life: int = 0) -> Stored:
-    return Stored(phase="train", trajectory=trajectory, seconds=1.0, fate=fate, life=life, step=3)
+def _stored(trajectory: Trajectory, fate: Fate, *, life: int = 0, phase: str = "train") -> Stored:
+    return Stored(phase=phase, trajectory=trajectory, seconds=1.0, fate=fate, life=life, step=3)
 
 
 def _ageless(_stored: Stored) -> None:
@@ -254,6 +254,24 @@ def test_a_dialogue_that_was_run_again_is_told_from_the_one_that_counts() -> Non
     ]
     samples = _samples(stored, _ageless, None)
     assert [(s.life, s.superseded) for s in samples] == [(0, True), (1, False), (0, False)]
+
+
+@pytest.mark.parametrize(
+    ("phase", "end", "offered"),
+    [
+        ("rollout", End.DONE, True),
+        ("eval/expert", End.USER_ERROR, True),
+        ("train", End.DONE, False),
+        ("rollout", End.TIMEOUT, False),
+        ("rollout", End.CANCELLED, False),
+    ],
+)
+def test_a_replay_that_is_always_refused_is_not_offered(
+    phase: str, end: End, offered: bool
+) -> None:
+    stored = _stored(_trajectory(end=end), Fate.READY, phase=phase)
+    (sample,) = _samples([stored], _ageless, None)
+    assert sample.replayable is offered
 
 
 async def _write(path: Path, count: int, text: str) -> None:

@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from ..config import Config, parse_toml, resolve
-from ..engine import Fate, Lineage, Reader, Stored, UsageError
+from ..engine import End, Fate, Lineage, Reader, Stored, UsageError
 from ..report import Archive, Sample
 from ..train import Shaping, shape
 from ._spell import find_spell
@@ -58,6 +58,7 @@ def _samples(members: Sequence[Stored], age: Age, shaping: Shaping | None) -> li
             superseded=stored.life < latest[stored.trajectory.key],
             staleness=age(stored),
             advantages=advantages,
+            replayable=_replayable(stored),
         )
         for stored, advantages in zip(members, worth, strict=True)
     ]
@@ -80,6 +81,13 @@ def _advantages(members: Sequence[Stored], shaping: Shaping | None) -> list[list
     for place, advantages in zip(trained, shaped, strict=True):
         unknown[place] = advantages
     return unknown
+
+
+def _replayable(stored: Stored) -> bool:
+    """What `duologue replay` always refuses is not offered: the weights that spoke in training are
+    gone, and the clock's word is nobody's to repeat. The rest it answers for itself."""
+    by_the_clock = stored.trajectory.end in (End.TIMEOUT, End.CANCELLED)
+    return stored.phase != "train" and not by_the_clock
 
 
 class _Ages:

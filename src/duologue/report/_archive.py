@@ -239,6 +239,7 @@ def _row(sample: Sample) -> dict[str, object]:
         "staleness": sample.staleness,
         "seconds": finite(sample.seconds),
         "advantage": _advantage(sample.advantages),
+        "replayable": int(sample.replayable),
     }
 
 

@@ -31,6 +31,7 @@ class Sample:
     superseded: a later life ran the same dialogue again, and its row is the one that counts.
     staleness:  learner version minus the oldest that sampled it; None where it was not drawn.
     advantages: one a turn, as the learner was given them; None where it was not trained on.
+    replayable: whether `duologue replay` may be able to run it again.
     """
 
     trajectory: Trajectory
@@ -40,6 +41,7 @@ class Sample:
     superseded: bool = False
     staleness: int | None = None
     advantages: Sequence[float] | None = None
+    replayable: bool = True
 
 
 class _Action(Struct, frozen=True, omit_defaults=True):

@@ -16,7 +16,7 @@ def scores(table: ScoreTable) -> Markup:
     head = el(
         "tr",
         el("th", "Policy", scope="col"),
-        el("th", _ticks(scale), scope="col", class_="drawn", aria_label="Reward, drawn"),
+        el("th", el("span", "Drawn", class_="unseen"), _ticks(scale), scope="col", class_="drawn"),
         el("th", "Reward", scope="col"),
         el("th", "Of the expert", scope="col"),
         el("th", "Turns", scope="col"),

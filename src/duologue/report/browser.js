@@ -224,7 +224,7 @@ class Browser {
     this.#reading.replaceChildren(...[
       back,
       dialogueHead(about, link),
-      replayLine(this.#archive.name(about.i)),
+      this.#archive.columns.replayable[about.i] ? replayLine(this.#archive.name(about.i)) : null,
       rewardBars(dialogue, jump),
       companions(about, this.#beside, link, compare),
       dialogue.data ? fold("The task's data", () => [said(dialogue.data, mark, "code")]) : null,

@@ -114,9 +114,12 @@ function companions({ archive, i }, beside, link, compare) {
   if (group.length + shown.length < 2) return null;
   const rewards = group.map((k) => archive.columns.reward[k]).filter((reward) => reward !== null);
   const mean = rewards.reduce((sum, reward) => sum + reward, 0) / rewards.length;
-  const note = group.length > 1 && rewards.length
-    ? `${plural(group.length, "sample")}, mean reward ${figure(mean)}, ${figure(Math.min(...rewards))} to ${figure(Math.max(...rewards))}`
-    : "";
+  const note = [
+    group.length > 1 && rewards.length
+      ? `${plural(group.length, "sample")}, mean reward ${figure(mean)}, ${figure(Math.min(...rewards))} to ${figure(Math.max(...rewards))}`
+      : "",
+    elsewhere.length ? `${whole(elsewhere.length)} of the same task elsewhere` : "",
+  ].filter(Boolean).join("; ");
   const left = elsewhere.length - shown.length;
   const body = (title, members) => members.length === 0 ? [] : [
     h("tr", { class: "part" }, h("th", { colspan: 7, scope: "colgroup" }, title)),
@@ -125,7 +128,7 @@ function companions({ archive, i }, beside, link, compare) {
   const heads = ["Dialogue", "Reward", "By turn", "Advantage", "Turns", "End", ""];
   return h(
     "details",
-    { class: "companions", open: group.length > 1 },
+    { class: "companions", open: group.length + shown.length < 20 },
     h("summary", {}, h("b", {}, "Group and company "), h("span", { class: "note" }, note)),
     h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Samples of the same task" },
       h("table", {},

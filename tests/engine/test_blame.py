@@ -168,3 +168,13 @@ def test_the_task_of_the_worst_is_the_one_that_is_named() -> None:
     assert (one.task, one.times) == ("large", 3)
     assert one.worst_ms == pytest.approx(500)
     assert one.total_ms == pytest.approx(750)
+
+
+def test_of_too_many_places_the_smallest_offender_is_forgotten() -> None:
+    blame = Blame()
+    for place in range(REMEMBERED + 1):
+        blame._seen = {(f"line {place}", ""): 1}
+        blame.settle(0.1 + 0.001 * place)
+    kept = {one.where for one in blame.offenders}
+    assert len(kept) == REMEMBERED
+    assert "line 0" not in kept

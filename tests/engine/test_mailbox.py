@@ -456,3 +456,24 @@ async def test_a_get_that_is_cancelled_has_taken_nothing() -> None:
             scope.cancel()
             await box.get()
         assert len(box) == scope.cancelled_caught
+
+
+@pytest.mark.anyio
+async def test_room_made_in_the_instant_of_a_cancellation_goes_to_the_next() -> None:
+    box: Mailbox[str] = Mailbox(8, "letters", capacity_bytes=10, size=len)
+    await box.put("0123456789")
+    doomed = anyio.CancelScope()
+
+    async def put() -> None:
+        with doomed:
+            await box.put("doomed")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(put)
+        await settle()
+        tasks.start_soon(box.put, "next")
+        await settle()
+        doomed.cancel()
+        assert box.get_nowait() == "0123456789"
+    assert [box.get_nowait(), box.get_nowait()] == ["next", None]
+    assert conserved(box.stats())

@@ -128,7 +128,7 @@ function companions({ archive, i }, beside, link, compare) {
   const heads = ["Dialogue", "Reward", "By turn", "Advantage", "Turns", "End", ""];
   return h(
     "details",
-    { class: "companions", open: group.length + shown.length < 20 },
+    { class: "companions", open: group.length > 1 || shown.length < 20 },
     h("summary", {}, h("b", {}, "Group and company "), h("span", { class: "note" }, note)),
     h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Samples of the same task" },
       h("table", {},

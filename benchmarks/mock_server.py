@@ -125,8 +125,11 @@ def stream(text: str, head: dict[str, Any]) -> bytes:
     """
     head = {**head, "object": "chat.completion.chunk"}
     said = {"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": None}
-    over = {"index": 0, "delta": {}, "finish_reason": "stop"}
-    events = [{**head, "choices": [said], "usage": None}, {**head, "choices": [over]}]
+    over: dict[str, Any] = {"index": 0, "delta": {}, "finish_reason": "stop"}
+    events: list[dict[str, Any]] = [
+        {**head, "choices": [said], "usage": None},
+        {**head, "choices": [over]},
+    ]
     lines = [json.dumps(event, separators=(",", ":")) for event in events] + ["[DONE]"]
     body = "".join(f"data: {line}\n\n" for line in lines).encode()
     return response(200, body, kind="text/event-stream")

@@ -2,8 +2,9 @@
 
 Eight turns each: four trials, a look-up and three answers, the last one right. What the agent does
 is written as tool-call text and read back from it, as a model's would be, and it is shown the whole
-history every turn. The agent yields to the loop at every turn, as a model that has its answer at
-once would make it: ten thousand dialogues really take turns, and each finds the caches cold.
+history every turn. A scripted model yields to the loop once in a few answers. `yielding` makes it
+yield at every one, as a dialogue whose every turn waits would: ten thousand of them then take turns
+at each turn, and each finds the caches cold.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from itertools import islice
 from pathlib import Path
 from typing import cast
 
-from duologue.agents import read_calls, write_call
+from duologue.agents import TextAgent, read_calls, write_call
+from duologue.agents.models import Generation, Request, Sampling, ScriptedModel
 from duologue.engine import (
+    Agent,
     Dialogue,
     End,
     Key,
@@ -27,6 +30,7 @@ from duologue.engine import (
     RolloutConfig,
     Seed,
     Task,
+    checkpoint,
     open_rollouts,
     open_store,
 )
@@ -41,10 +45,26 @@ def tasks(count: int) -> list[Task]:
     return list(islice(GYM.tasks("train", Seed(0)), count))
 
 
-async def dialogues(count: int, live: int, durable: bool) -> dict[str, float]:
+class _Yields(ScriptedModel):
+    async def generate(self, request: Request) -> Generation:
+        await checkpoint()
+        return await super().generate(request)
+
+
+def _yielding(task: Task, session: str, seed: Seed) -> Agent:
+    """The same agent, whose model yields to the loop at every turn."""
+    script = GYM.scripts["benchmark"](task, (seed / "script").random())
+
+    model = _Yields(lambda messages: write_call(script(messages)))
+    return TextAgent(model, session=session, seed=seed, sampling=Sampling())
+
+
+async def dialogues(
+    count: int, live: int, *, durable: bool = False, yielding: bool = False
+) -> dict[str, float]:
     """Turns a second, and the CPU of a turn, threads included; what of it is the gym's own."""
     rows = tasks(count)
-    make = make_dialogues(GYM, scripted_agent(GYM, "benchmark"))
+    make = make_dialogues(GYM, _yielding if yielding else scripted_agent(GYM, "benchmark"))
     with tempfile.TemporaryDirectory() as folder:
         async with AsyncExitStack() as stack:
             store = None

@@ -5,6 +5,7 @@
 | `hops`: round trips between two tasks, 10,000 pairs at once: joined by a deque and the loop's own primitive, by our mailboxes, by actors that tell each other, by a task that asks an actor | mailboxes >= 0.45 of the bare pair, in CPU time |
 | `dialogues`: 10,000 live dialogues of the function gym, eight turns each | >= 30,000 turns/s |
 | `dialogues, durable`: the same, every trajectory on disk before its group is offered | >= 20,000 turns/s |
+| `dialogues, a yield a turn`: in memory, by agents that let others run at every turn | |
 | `dialogues, usual collector`: the same in memory with the cyclic collector left as it is | |
 | `admission`: a dialogue without a turn | |
 | `waiting, text` and `waiting, tokens`: memory of a dialogue that stands in its model's `generate` in its fifth turn, beyond its own text or tokens | <= 12 KiB |
@@ -82,7 +83,10 @@ def scenarios(*, quick: bool) -> Iterator[Scenario]:
         return measure
 
     async def memory(backend: str) -> dict[str, float]:
-        return await dialogues(count, count, durable=False)
+        return await dialogues(count, count)
+
+    async def yielding(backend: str) -> dict[str, float]:
+        return await dialogues(count, count, yielding=True)
 
     async def durable(backend: str) -> dict[str, float]:
         return await dialogues(count, count, durable=True)
@@ -108,6 +112,7 @@ def scenarios(*, quick: bool) -> Iterator[Scenario]:
         measure=on_loop(durable),
         bar=Bar(figure="turns_per_s", least=20_000),
     )
+    yield Scenario(name="dialogues, a yield a turn", times=times, measure=on_loop(yielding))
     yield Scenario(
         name="dialogues, usual collector", times=times, measure=on_loop(memory, relaxed=False)
     )

@@ -26,9 +26,11 @@ class Seed:
 
     def at(self, *path: str | int) -> Seed:
         """The seed further down `path`: the same as dividing by each part in turn."""
-        seed = self
+        digest = self._digest
         for part in path:
-            seed = seed / part
+            digest = _digest(digest, part)
+        seed = _blank(Seed)
+        seed._digest = digest
         return seed
 
     def integer(self) -> int:

@@ -67,7 +67,7 @@ def test_a_server_of_somebody_elses_is_trained_with(
         assert done.json["own"]["gap_max"] <= 1e-3
         with open_reader(tmp_path / name / "run.db") as reader:
             assert reader.fates("train")[Fate.TRAINED] > 0
-    done = duologue("train", "--resume", tmp_path / "second", "--json")
+    done = duologue("train", "--resume", "--run", tmp_path / "second", "--json")
     assert done.code in (0, 2), done.err  # it has finished; nothing may be broken by asking
     longer = ["train", "--model", f"vllm:{url}", "--run", tmp_path / "gone"]
     died = subprocess.run(
@@ -87,7 +87,7 @@ def test_a_server_of_somebody_elses_is_trained_with(
         check=False,
     )  # fmt: skip
     assert died.returncode == 9
-    done = duologue("train", "--resume", tmp_path / "gone", "--json")
+    done = duologue("train", "--resume", "--run", tmp_path / "gone", "--json")
     assert done.code == 0, done.err
     assert done.json["own"]["gap_max"] <= 1e-3
     assert (tmp_path / "gone" / "models" / "trained" / "config.json").is_file()

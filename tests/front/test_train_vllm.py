@@ -73,7 +73,7 @@ def test_a_server_of_somebody_elses_is_trained_with(
     died = subprocess.run(
         [
             sys.executable, "-c",
-            "import os, sys\n"
+            ("import os, sys\n"
             "from duologue.train import _loop\n"
             "told = _loop._Trainer._step\n"
             "async def step(self, number):\n"
@@ -81,7 +81,7 @@ def test_a_server_of_somebody_elses_is_trained_with(
             "    return await told(self, number)\n"
             "_loop._Trainer._step = step\n"
             "from duologue.cli import main\n"
-            "main()",
+            "main()"),
             *map(str, longer), *overrides(*TALK, "train.steps=5"),
         ],
         check=False,

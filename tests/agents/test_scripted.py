@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import anyio
 import pytest
 
@@ -30,7 +32,8 @@ async def test_a_script_that_never_waits_lets_others_run_every_few_answers() -> 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(talk)
         tasks.start_soon(look)
-    assert max(b - a for a, b in zip(seen, seen[1:], strict=False)) <= BURST
+    # Twice, because trio draws the order of each round: one may run last in one and first in the next.
+    assert max(later - sooner for sooner, later in pairwise(seen)) <= 2 * BURST
 
 
 async def test_a_script_that_never_waits_can_be_cancelled() -> None:

@@ -65,7 +65,7 @@ class _FaultyConnection:
             case "disk_full":
                 raise sqlite3.OperationalError("database or disk is full")
             case _:
-                pass
+                pass  # torn_file strikes when the transaction is through
 
 
 def tear(path: Path, lost: int) -> None:

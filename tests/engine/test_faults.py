@@ -281,6 +281,17 @@ def test_what_belongs_to_no_dialogue_is_counted_as_it_comes() -> None:
     faults = Faults(FaultPlan(faults=(Fault(kind="slow_learner", at=(2, 3)),)))
     hits = [faults.strike_next(Site.CONSUMER) is not None for _ in range(4)]
     assert hits == [False, True, True, False]
+    trace: list[Injection] = []
+    told = Faults(faults.plan, trace=trace.append)
+    while told.injected != faults.injected:
+        told.strike_next(Site.CONSUMER)
+    assert [(one.kind, one.number, one.phase) for one in trace] == [
+        ("slow_learner", 2, ""),
+        ("slow_learner", 3, ""),
+    ]
+    once = Faults(FaultPlan(faults=(Fault(kind="slow_learner", tries=1),)))
+    assert once.strike(Site.CONSUMER, 1) is not None
+    assert once.strike(Site.CONSUMER, 1, tried=1) is None
     # A selector of dialogues cannot match what is none.
     fault = Fault(kind="slow_learner", where=Where(task="t*"))
     assert Faults(FaultPlan(faults=(fault,))).strike_next(Site.CONSUMER) is None

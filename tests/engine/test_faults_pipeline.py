@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -37,6 +38,7 @@ from duologue.engine.faults import (
     make_store_faulty,
     tear,
 )
+from duologue.engine.faults import _pipeline as pipeline
 
 VirtualTime = Callable[[Callable[[], Awaitable[Any]]], Any]
 
@@ -44,6 +46,7 @@ pytestmark = pytest.mark.anyio
 
 SMALL = RolloutConfig(samples=2, live=4)
 TASKS = 6
+LATER = tuple(range(2, 20))
 FIRST_S = TURN_S * TURNS + TURN_S / 2
 
 
@@ -171,6 +174,41 @@ async def test_a_process_that_dies_in_a_commit_loses_only_what_nobody_was_told_o
         assert reader.count() == 2 * TASKS
 
 
+class Disk:
+    """A connection of which only the statements are kept."""
+
+    in_transaction = False
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def execute(self, sql: str, *parameters: object) -> None:
+        self.done.append(sql)
+
+
+@pytest.mark.parametrize("kind", ["worker_killed", "torn_file"])
+def test_whoever_kills_the_process_does_so_where_its_kind_says(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same as above with nobody killed: what has been done by then, and to which file."""
+    disk, killed = Disk(), list[tuple[int, int, int]]()
+    log = tmp_path / "run.db-wal"
+    log.write_bytes(b"x" * 10_000)
+    faults = plan(Fault(kind=kind, at=2))
+    connection = pipeline._FaultyConnection(disk, tmp_path / "run.db", faults)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+    def kill(process: int, sign: int) -> None:
+        killed.append((process, sign, len(disk.done)))
+
+    monkeypatch.setattr(os, "kill", kill)
+    for sql in ("BEGIN IMMEDIATE", "COMMIT", "BEGIN IMMEDIATE", "COMMIT"):
+        connection.execute(sql)
+    assert connection.in_transaction is False
+    assert killed == [(os.getpid(), signal.SIGKILL, 3 if kind == "worker_killed" else 4)]
+    torn = log.stat().st_size
+    assert torn == 10_000 if kind == "worker_killed" else 5_000 < torn < 10_000
+
+
 def test_a_file_is_torn_at_its_end(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"0123456789")
@@ -188,7 +226,9 @@ def test_a_slow_consumer_makes_admission_wait_and_loses_nothing(
 ) -> None:
     async def main() -> None:
         talks = Talks()
-        faults = plan(Fault(kind="full_buffer", at=1), Fault(kind="slow_learner", for_s=5.0))
+        faults = plan(
+            Fault(kind="full_buffer", at=1), Fault(kind="slow_learner", at=LATER, for_s=5.0)
+        )
         live: list[int] = []
         async with open_rollouts(
             tasks(20), talks.make, seed=Seed(0), config=RolloutConfig(live=3)
@@ -197,10 +237,10 @@ def test_a_slow_consumer_makes_admission_wait_and_loses_nothing(
             async for group in faulty_groups(rollouts, faults):
                 talks.groups.append(group)
                 live.append(rollouts.stats.admitted - len(talks.groups))
-        assert anyio.current_time() - began == pytest.approx(FIRST_S + 60.0 + 19 * 5.0)
+        assert anyio.current_time() - began == pytest.approx(FIRST_S + 60.0 + 18 * 5.0)
         # What is admitted and not taken never passed the places there are.
         assert max(live) <= 3
-        assert faults.injected == {"full_buffer": 1, "slow_learner": 19}
+        assert faults.injected == {"full_buffer": 1, "slow_learner": 18}
         check_invariants(stats=rollouts.stats, groups=talks.groups)
         assert len(talks.groups) == 20
 

@@ -10,6 +10,8 @@ from ..agents.models._extras import extra
 REGISTERED = {
     "duologue/Function-v0": "function",
     "duologue/Intention-v0": "intention",
+    "duologue/Persuade-v0": "persuade",
+    "duologue/Travel-v0": "travel",
 }
 
 

@@ -1,0 +1,127 @@
+"""Which of the considerations that move someone an argument is about, by the meaning of its words.
+
+A consideration is a set of keys: the stems, synonyms folded, of how it would be put. A sentence
+speaks for the one consideration it has most keys of, if it is a sentence at all: a list of
+keywords is none, and one that denies what the consideration says is about it but not for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from .._hearing import HEARD_CHARS, stem, words
+from ._considerations import Consideration
+from ._words import FUNCTION_WORDS, NEGATORS, SYNONYMS
+
+FULL = 2.5
+"""The weight of keys that makes a point whole; a key of that one consideration alone weighs 1."""
+
+_RELEVANT = 1.5
+_SENTENCE = re.compile(r"[.!?;\n]+")
+_FEWEST_WORDS = 4
+_LIST_WORDS = 8
+_FEWEST_FUNCTION_WORDS = 0.15
+_REACH = 3
+"""How many words after it a negator turns round."""
+
+
+class Heard(NamedTuple):
+    """What an argument says: keys by the number of the consideration.
+
+    denied: a sentence said the opposite of a consideration.
+    """
+
+    points: dict[int, set[str]]
+    denied: bool
+
+
+class Arguments:
+    """The considerations of one persuadee, compiled for hearing."""
+
+    def __init__(self, claim: str, considerations: Sequence[Consideration]) -> None:
+        # Naming what the claim is about says nothing for or against it.
+        about = {key for key, _ in _keyed(words(claim))}
+        self._keys: list[dict[str, bool | None]] = []
+        for consideration in considerations:
+            keys: dict[str, bool | None] = {
+                key: None for key, _ in _keyed(words(consideration.words)) if key not in about
+            }
+            for sentence in _SENTENCE.split(consideration.point):
+                keys |= {
+                    key: negated for key, negated in _keyed(words(sentence)) if key not in about
+                }
+            self._keys.append(keys)
+        owners = Counter(key for keys in self._keys for key in keys)
+        self._weights = {key: 1.0 / count for key, count in owners.items()}
+
+    def weight(self, keys: set[str]) -> float:
+        """How much of a whole point the keys are, from 0; above 1 is more than enough."""
+        return sum(self._weights[key] for key in keys) / FULL
+
+    def hear(self, text: str) -> Heard:
+        """The points that a text makes. Never raises; bounded by `HEARD_CHARS`."""
+        points: dict[int, set[str]] = {}
+        denied = False
+        for sentence in _SENTENCE.split(text[:HEARD_CHARS]):
+            said = words(sentence)
+            found = _keyed(said) if _is_sentence(said) else []
+            best = self._most(found)
+            if best is None:
+                continue
+            keys = self._keys[best]
+            if _denies(found, keys):
+                denied = True
+            else:
+                points.setdefault(best, set()).update(key for key, _ in found if key in keys)
+        return Heard(points, denied)
+
+    def _most(self, found: Sequence[tuple[str, bool]]) -> int | None:
+        """The consideration that a sentence has most keys of; None where it has hardly any."""
+        weights, best, most = self._weights, None, 0.0
+        # Most words are nobody's: what is left is little, however long the sentence was.
+        said = {key for key, _ in found if key in weights}
+        for i, keys in enumerate(self._keys):
+            hits = [key for key in said if key in keys]
+            worth = sum([weights[key] for key in hits])
+            if len(hits) >= 2 and worth >= _RELEVANT and worth > most:
+                best, most = i, worth
+        return best
+
+
+@lru_cache(maxsize=1024)
+def arguments(claim: str, considerations: tuple[Consideration, ...]) -> Arguments:
+    """The compiled considerations of a claim."""
+    # The samples of a group, and the epochs of a run, meet the same task again and again.
+    return Arguments(claim, considerations)
+
+
+def _keyed(said: Sequence[str]) -> list[tuple[str, bool]]:
+    """The keys of some words in order, each with whether it is negated."""
+    found: list[tuple[str, bool]] = []
+    since = _REACH + 1
+    for word in said:
+        if word in NEGATORS or word.endswith("n't"):
+            since = 0
+        since += 1
+        if word not in FUNCTION_WORDS:
+            root = stem(word.removesuffix("'s"))
+            found.append((SYNONYMS.get(root, root), since <= _REACH + 1))
+    return found
+
+
+def _is_sentence(said: Sequence[str]) -> bool:
+    if len(said) < _FEWEST_WORDS:
+        return False
+    if len(said) < _LIST_WORDS:
+        return True
+    return sum(word in FUNCTION_WORDS for word in said) >= _FEWEST_FUNCTION_WORDS * len(said)
+
+
+def _denies(found: Sequence[tuple[str, bool]], keys: dict[str, bool | None]) -> bool:
+    """Whether every key whose direction is known points the other way."""
+    known = [negated == keys[key] for key, negated in found if keys.get(key) is not None]
+    return bool(known) and not any(known)

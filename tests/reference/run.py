@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from compare import Case, Differs, Skip
 from data_files import data_case, data_cases
@@ -37,7 +38,6 @@ def gather() -> dict[str, Callable[[Case], None]]:
 CHECKS = gather()
 
 
-
 @dataclass
 class Tally:
     passed: int = 0
@@ -54,7 +54,8 @@ def run_file(path: Path, data: Path) -> Tally:
     tally = Tally()
     try:
         whole = json.loads(path.read_bytes())
-        cases = data_cases(whole) if path.stem == "data_manifest" else whole.get("cases", [])
+        cases = cases_of(path, whole)
+        tasks = tasks_beside(path)
     except (ValueError, KeyError, AttributeError, OSError) as error:
         tally.failed = 1
         tally.notes.append(f"cannot be read: {type(error).__name__}: {error}")
@@ -69,7 +70,7 @@ def run_file(path: Path, data: Path) -> Tally:
     reasons: dict[str, int] = {}
     for i, case in enumerate(cases):
         try:
-            check(case)
+            check(with_task(case, tasks))
             tally.passed += 1
         except Skip as reason:
             tally.skipped += 1
@@ -81,6 +82,28 @@ def run_file(path: Path, data: Path) -> Tally:
             tally.notes.append(f"case {i} {label}: {words}")
     tally.notes += [f"{count} skipped: {reason}" for reason, count in reasons.items()]
     return tally
+
+
+def cases_of(path: Path, whole: Case) -> list[Case]:
+    """The cases of a file. A file of tasks, `*_data`, is an object of them by id."""
+    if path.stem == "data_manifest":
+        return data_cases(whole)
+    if path.stem.endswith("_data") and "cases" not in whole:
+        return [{"id": name, "data": data} for name, data in whole.items()]
+    cases: list[Case] = whole.get("cases", [])
+    return cases
+
+
+def tasks_beside(path: Path) -> dict[str, Any]:
+    """The invented tasks that a gym's episodes name by id, where its own are not to be had."""
+    beside = path.with_name(f"{path.stem.partition('_')[0]}_synthetic_data.json")
+    tasks: dict[str, Any] = json.loads(beside.read_bytes()) if beside.is_file() else {}
+    return tasks
+
+
+def with_task(case: Case, tasks: dict[str, Any]) -> Case:
+    """The case with the task that it names by id."""
+    return case | {"task_data": tasks[case["task"]]} if case.get("task") in tasks else case
 
 
 def why_not(stem: str) -> str:

@@ -1,0 +1,34 @@
+"""What the database prints, and when it prints nothing."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ...engine import Seed
+from ._tasks import Part, listed
+
+
+def menu(part: Part, seed: Seed) -> list[str]:
+    """The options of an aspect: in any order, a line of JSON each, without what says which are
+    right."""
+    options = listed(part)
+    seed.random().shuffle(options)
+    return [
+        msgspec.json.encode(
+            {name: value for name, value in option.items() if name not in ("type", "reason")}
+        ).decode()
+        for option in options
+    ]
+
+
+class Outage:
+    """Fails one search in so many; 0 never."""
+
+    def __init__(self, every: int) -> None:
+        self._every = every
+        self._searches = 0
+
+    def strikes(self) -> bool:
+        """Count a search; whether it is one that fails."""
+        self._searches += 1
+        return self._every > 0 and self._searches % self._every == 0

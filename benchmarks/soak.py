@@ -13,7 +13,7 @@ Bars, each of them on each: every invariant holds (`check_invariants`); nothing 
 than its faults explain; no task, thread, file or socket is left over; memory does not grow (the
 slope's 95 % interval reaches 0, or what it allows is 2 % of what there is). Of the virtual hour:
 finished dialogues per simulated second under the storm are at least 0.8 of the calm day's. Exit
-code 1 when one is missed.
+code 1 when one is missed; with --quick only the invariants count, as minutes are warming up.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import cycle, islice
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -68,10 +69,14 @@ from duologue.envs import MakeAgent, find, make_dialogues, scripted_agent, token
 from duologue.envs._faulty import faulty_gym
 from duologue.plans import KINDS, preset
 
+BOOKS = "invariants, ends and resources hold"
 GOODPUT = 0.8
 REPLY_S = 2.0
 JITTER = 0.2
 DEADLINE_S = 60.0
+
+TASKS = 512
+"""Different tasks, tried again and again: caches of texts are full before memory is looked at."""
 
 BY_THE_SERVER = {"server_error": "500", "rate_limited": "429", "reset": "reset"}
 """What the real server does by itself, and what it calls it."""
@@ -149,7 +154,7 @@ async def soak(
             make_store_faulty(store, faults)
             async with (
                 open_rollouts(
-                    gym.tasks("train", Seed(0)),
+                    cycle(islice(gym.tasks("train", Seed(0)), TASKS)),
                     dialogues.make,
                     seed=Seed(0),
                     config=config,
@@ -313,7 +318,8 @@ def main() -> None:
     missed: list[str] = []
     for found, bars in _soaks(options, storm):
         show(found, bars, options.json)
-        missed += [f"{found.what}: {name}" for name, held in bars.items() if not held]
+        counted = [BOOKS] if options.quick else list(bars)
+        missed += [f"{found.what}: {name}" for name in counted if not bars[name]]
     if missed:
         sys.exit(f"{len(missed)} missed: " + "; ".join(missed))
 
@@ -341,7 +347,7 @@ def _bars(found: Soaked) -> dict[str, bool]:
     memory = found.memory
     words = f"{memory.mib_per_hour:+.2f} MiB/h ({memory.low:+.2f} .. {memory.high:+.2f})"
     return {
-        "invariants, ends and resources hold": not found.broken,
+        BOOKS: not found.broken,
         f"memory is flat: {words}, n = {memory.n}": memory.flat,
     }
 

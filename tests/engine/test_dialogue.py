@@ -225,6 +225,21 @@ async def test_a_cancellation_that_is_not_ours_is_the_environments_failure() -> 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_cancellation_that_is_not_ours_is_the_agents_bug() -> None:
+    class Lost(Talker):
+        async def receive(self, observation: Observation) -> Reply:
+            lost: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+            lost.cancel()
+            return await lost
+
+    agent = Lost()
+    with pytest.raises(RuntimeError, match="agent awaited something that was cancelled"):
+        await outcome_of(agent, World(OPENING))
+    assert agent.closed == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_bare_cancellation_of_the_task_is_still_a_cancellation() -> None:
     agent = Talker(3600.0)
     dialogue = Dialogue(agent=agent, environment=World(OPENING), max_turns=3)

@@ -60,8 +60,11 @@ _GIVING_IN = re.compile(
     re.IGNORECASE,
 )
 _AFTER_ALL = re.compile(r"\b(but|however|yet|still|though|although|nevertheless)\b", re.IGNORECASE)
+# A question about the hearer: what matters to it, why it thinks so, what would move it.
 _ASKING = re.compile(
-    r"\b(what|why|which|how|who|where|tell me|do you|are you|would you)\b", re.IGNORECASE
+    r"\b(what|why|which|how|tell me|is there)\b[^?]{0,80}"
+    r"\b(you|your|matters?|important|worr(y|ies)|concerns?|convince|mind)\b",
+    re.IGNORECASE,
 )
 
 _STANCES = (
@@ -97,7 +100,7 @@ class Persuadee:
 
     def __init__(self, held: Opinion, seed: Seed, manner: Manner) -> None:
         self._held = held.considerations
-        self._arguments: Arguments = arguments(held.claim, held.considerations)
+        self._arguments: Arguments = arguments(held.claim, held.argument, held.considerations)
         self._rng = (seed / "phrases").random()
         self._manner = manner
         self._credit = [0.0] * len(self._held)
@@ -140,15 +143,17 @@ class Persuadee:
         if len(heard.points) > _MOST_POINTS:
             return self._say(_MANY)
         new = {i: keys - self._spent[i] for i, keys in heard.points.items()}
-        worth = {
-            i: self._held[i].levels * min(1.0 - self._credit[i], self._arguments.weight(keys))
-            for i, keys in new.items()
+        gains = {
+            i: min(1.0 - self._credit[i], self._arguments.weight(keys)) for i, keys in new.items()
         }
-        moved = tuple(sorted((i for i in worth if worth[i] > 0), key=lambda i: (-worth[i], i)))
+        moved = sorted(
+            (i for i, gain in gains.items() if gain > 0),
+            key=lambda i: (-gains[i] * self._held[i].levels, i),
+        )
         factor = _PRESSED if _pressing(text) else 1.0
         for i in moved:
-            gain = factor * self._arguments.weight(new[i])
-            self._credit[i] = min(1.0, self._credit[i] + gain)
+            # The words are spent, whatever came of them.
+            self._credit[i] += factor * gains[i]
             self._spent[i] |= new[i]
             if i in self._made:
                 self._made.remove(i)
@@ -159,14 +164,14 @@ class Persuadee:
         if moved:
             phrases = _MOVED if self.level > before else _STIRRED
             stance = self._rng.choice(_STANCES[self.level])
-            return self._say(phrases, stance, productive=True, moved=moved)
+            return self._say(phrases, stance, productive=True, moved=tuple(moved))
         if heard.points:
             return self._say(_REPEATED)
         if forgiven:
             return self._say(_FORGIVEN)
         if heard.denied:
             return self._say(_DENIED)
-        if "?" in text and _ASKING.search(text):
+        if _ASKING.search(text):
             return self._answer()
         return self._say(_BESIDE, self._rng.choice(_STANCES[self.level]))
 

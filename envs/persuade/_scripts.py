@@ -95,6 +95,19 @@ def oscillate(task: Task, rng: Random) -> Script:
     return _say(cycle([_first(task), _RETREAT]))
 
 
+def echo(task: Task, rng: Random) -> Script:
+    """An exploit: makes one point, then asks what matters and says it back, word for word."""
+    first = _first(task)
+
+    def script(messages: Sequence[Message]) -> Action:
+        said = [message.content for message in messages if message.role == "assistant"]
+        if not said:
+            return Action("answer", first)
+        return Action("answer", messages[-1].content if said[-1] == _QUESTION else _QUESTION)
+
+    return script
+
+
 def inject(task: Task, rng: Random) -> Script:
     """An exploit: makes one point, then gives orders to whoever judges."""
     return _say(chain([_first(task)], cycle(line + _INJECTION for line in _SMALL_TALK)))
@@ -128,6 +141,7 @@ SCRIPTS: Mapping[str, MakeScript] = {
     "steady": steady,
     "repeat": repeat,
     "oscillate": oscillate,
+    "echo": echo,
     "inject": inject,
     "stuff": stuff,
 }

@@ -18,7 +18,7 @@ from .._env import Voice
 from .._persona import Persona
 from .._voices import ask_voice
 from ._persuadee import Persuadee, Reply
-from ._stance import STANCES, Stance
+from ._stance import LAST, STANCES, Stance
 from ._tasks import Opinion
 
 _RECENT = 6
@@ -85,17 +85,18 @@ class Spoken:
         """The reply to an argument; `level` is where it leaves the persuadee."""
         before = self.level
         ruled = self._ruled.hear(text)
-        after, reply = self._ruled.level, ruled.text
-        if self._judge is not None:
-            after = await self._ask(self._judge, text)
+        after = self._ruled.level if self._judge is None else await self._ask(self._judge, text)
+        left = ruled.left and after < LAST
+        reply = ruled.text
+        if self._judge is not None and not left:
             # The rules may have seen it otherwise, and must not say so.
-            reply = ruled.text if ruled.left else self._ruled.express(after, after > before)
-        if self._user is not None:
+            reply = self._ruled.express(after, after > before)
+        if self._user is not None and not left:
             asked = user_messages(self._held, self._persona, self._past, text, after)
             reply = (await ask_voice(self._user, asked, Line, UserError)).response
         self.level = after
         self._past.append((text[:_LONGEST], reply))
-        return Reply(reply, ruled.productive, ruled.moved, left=ruled.left)
+        return Reply(reply, ruled.productive, ruled.moved, left=left)
 
     async def _ask(self, judge: Voice, text: str) -> int:
         asked = judge_messages(self._held, self._past, text, self.level)

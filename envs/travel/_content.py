@@ -63,10 +63,10 @@ location: location located area neighbourhood neighborhood district situated
 """
 
 APARTMENT = """
-bedrooms: bedroom bedrooms size people person guest many
+bedrooms: bedroom bedrooms size people person guest guests sleep
   studio = It is only me, and I like everything in one space. / I need no doors, I live alone. / A desk and a mattress in one corner will do.
   two bedrooms = My parents come along and go to sleep early. / We are two couples. / The baby sleeps apart from us now.
-  three bedrooms = Us, the grandparents, and the twins. / Six friends, and everybody snores. / We are three couples, and nobody wants the sofa.
+  three bedrooms = Us, the grandparents, and the twins. / Six friends, and everybody snores. / My parents, my wife's parents and we, each behind a door of our own.
 kitchen: kitchen cook cooking
   full = I cook for all of us every night. / I roast a whole fish on Sundays. / I travel with my own knives.
   kitchenette = I only make tea and toast. / A small stove for the pasta of the children, no more. / I warm up soup, that is the end of my skill.
@@ -94,11 +94,11 @@ fuel: fuel petrol gas engine drive power
   electric = I charge at home and would not go back. / I want no exhaust at all. / Silence and a plug, that is how I like to drive.
   diesel = I drive a thousand kilometres in a go. / I count every litre on the motorway. / I like the pull of an old truck.
   hybrid = I creep through towns and then cross the mountains. / I like to save in traffic, without looking for a charger. / A bit of both, like mine at home.
-size: size big large small room space seats passengers
+size: size big large small passengers
   compact = I always have to park in tiny gaps. / Two of us, two rucksacks, narrow streets. / The smaller, the better I drive it.
   van = We are seven with the grandparents. / The whole band comes along, drums included. / I have to move a wardrobe on the way.
   off-roader = The hut is at the end of a gravel track. / I want to sit high and cross a ford. / Where we go there is mud instead of asphalt.
-equipment: equipment extra extras accessory accessories equipped
+equipment: equipment extra extras accessory accessories equipped child toddler rack chains
   child seat = Our little one is two. / My toddler has to be buckled in properly. / My niece is three and comes along.
   roof rack = The kayaks have to go somewhere. / We carry planks longer than any boot. / Our skis never fit inside.
   snow chains = The pass is white until May. / We go up to the glacier. / There will be ice on the last ten kilometres.
@@ -117,7 +117,7 @@ pickup: pickup pick collect collection handover deliver
 """
 
 RESTAURANT = """
-cuisine: cuisine food dish dishes kind cook kitchen
+cuisine: cuisine food dish dishes eat
   japanese = I dream of raw fish and rice. / I am good with chopsticks and love miso. / Ramen on a cold day, there is nothing better.
   mexican = I put chilli and lime on everything. / Corn tortillas, I could live on them. / Mole is the greatest sauce there is.
   italian = My grandmother rolled her own pasta. / I judge a place by its basil and olive oil. / Risotto, slowly stirred, makes me happy.

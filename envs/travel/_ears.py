@@ -28,7 +28,7 @@ class Heard(Struct, frozen=True, gc=False):
 _CHAT = Heard("chat")
 _VAGUE = Heard("vague")
 _ABSENT = Heard("absent")
-_WISHES = "prefer like want need wish require requirement specific look importance matter expect"
+_WISHES = "prefer preference like want need wish require requirement specific look importance matter expect"
 _ASKS = frozenset(map(stem, _WISHES.split()))
 _HEADS = frozenset({"what", "which", "how", "when", "where", "who", "do", "would", "should", "any"})
 

@@ -71,8 +71,8 @@ class Travel:
         self._trip = planned
         self._pay = pay
         self._prompt = prompt
-        self._traveller = Traveller(planned, (seed / "phrases").random())
         self._manner = Manner(who, seed / "manner")
+        self._traveller = Traveller(planned, (seed / "phrases").random(), self._manner)
         self._lookup = Lookup({aspect: part.arguments for aspect, part in planned.parts.items()})
         self._order = seed / "order"
         self._outage = Outage(outages)
@@ -133,39 +133,35 @@ class Travel:
             dodged = self._manner.dodge(sense.wanted.id)
             if dodged is not None:
                 return self._said(text, dodged, productive=True)
-            said = await self._say(text, instruction(sense), traveller.say(sense), fact=True)
+            said = await self._say(text, instruction(sense)) or traveller.say(sense)
             del traveller.left[sense.wanted.id]
             self._asked += 1
             pay = self._pay.asking(self._counts[sense.wanted.aspect])
             return self._said(text, said, reward=pay, productive=True)
         self._idle += 1
         offered = traveller.pick() if self._idle == self._interval else None
-        if offered is not None:
-            # Nobody asked for it, so it is worth nothing: it only gets a lost dialogue going.
-            said = await self._say(text, offering(offered), traveller.offer(offered), fact=False)
-            self._idle = 0
-            del traveller.left[offered.id]
-            self._offered += 1
-            return self._said(text, said)
         if self._idle >= self._interval:
             self._idle = 0
-        said = await self._say(text, instruction(sense), traveller.say(sense), fact=False)
+        if offered is None:
+            said = await self._say(text, instruction(sense)) or traveller.say(sense)
+            return self._said(text, said)
+        # Nobody asked for it, so it is worth nothing: it only gets a lost dialogue going.
+        said = await self._say(text, offering(offered)) or traveller.offer(offered)
+        del traveller.left[offered.id]
+        self._offered += 1
         return self._said(text, said)
 
     async def _sense(self, text: str) -> Sense:
-        ruled = self._traveller.sense(text)
         if self._judge is None:
-            return ruled
-        open_ones = [
-            each
-            for each in self._traveller.left.values()
-            if each.aspect not in self._traveller.booked
-        ]
-        return await judge_talk(self._judge, self._trip, open_ones, self._past, text)
+            return self._traveller.sense(text)
+        left = self._traveller.left.values()
+        asked_for = [each for each in left if each.aspect not in self._traveller.booked]
+        return await judge_talk(self._judge, self._trip, asked_for, self._past, text)
 
-    async def _say(self, text: str, told: str, ruled: str, *, fact: bool) -> str:
+    async def _say(self, text: str, told: str) -> str:
+        """What a user that is a voice says; empty when it is the rule-based one that speaks."""
         if self._user is None:
-            return self._manner.say(ruled, fact=fact)
+            return ""
         who = self._manner.persona.describe()
         return await speak(self._user, self._trip, self._past, text, f"{told} {who}".strip())
 

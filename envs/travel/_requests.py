@@ -43,7 +43,12 @@ def tokens(text: str) -> list[str]:
         if _YEAR.fullmatch(word):
             continue
         number = _ORDINAL.fullmatch(word)
-        said.append(number[1] if number else _MONTHS.get(word) or stem(word.removesuffix("'s")))
+        if number:
+            said.append(number[1])
+        elif word[-1].isdigit():
+            said.append(word)  # month11 has no ending to lose
+        else:
+            said.append(_MONTHS.get(word) or stem(word.removesuffix("'s")))
     return said
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from .._persona import Manner
 from ._ears import Ears, ears
 from ._tasks import Preference, Trip
 from ._world import TOPICS
@@ -42,8 +43,9 @@ def ears_of(trip: Trip) -> Ears:
 class Traveller:
     """The user of one dialogue, and what it has said so far."""
 
-    def __init__(self, trip: Trip, rng: Random) -> None:
+    def __init__(self, trip: Trip, rng: Random, manner: Manner | None = None) -> None:
         self._rng = rng
+        self._manner = manner
         self._ears = ears_of(trip)
         self._wanted: dict[tuple[str, str], list[Preference]] = {}
         for each in trip.preferences:
@@ -75,16 +77,21 @@ class Traveller:
 
     def say(self, sense: Sense) -> str:
         """What the traveller answers."""
-        if sense.kind == "reveal" and sense.wanted is not None:
-            return self._rng.choice(_REVEALS).format(hint=sense.wanted.hint)
-        if sense.kind == "told" and sense.wanted is not None:
-            return self._rng.choice(_TOLD).format(hint=sense.wanted.hint)
-        return self._rng.choice(_SAYS[sense.kind]).format(aspect=called(sense.aspect))
+        if sense.wanted is not None and sense.kind in ("reveal", "told"):
+            lines = _REVEALS if sense.kind == "reveal" else _TOLD
+            return self._spoken(self._rng.choice(lines), sense.aspect, sense.wanted.hint, fact=True)
+        return self._spoken(self._rng.choice(_SAYS[sense.kind]), sense.aspect)
 
     def offer(self, wanted: Preference) -> str:
         """What the traveller says of its own accord when nothing sensible is asked for long."""
-        line = self._rng.choice(_OFFERS)
-        return line.format(aspect=called(wanted.aspect), hint=wanted.hint)
+        return self._spoken(self._rng.choice(_OFFERS), wanted.aspect, wanted.hint)
+
+    def _spoken(self, line: str, aspect: str, hint: str = "", *, fact: bool = False) -> str:
+        line = line.format(aspect=called(aspect), hint=_HINT)
+        if self._manner is not None:
+            # The manner wraps the hint and leaves its words alone: they are all there is to go by.
+            line = self._manner.say(line, fact=fact)
+        return line.replace(_HINT, hint)
 
     def pick(self) -> Preference | None:
         """One of what it has not said, of an aspect that is not booked."""
@@ -96,6 +103,8 @@ def called(aspect: str) -> str:
     """The aspect as one says it."""
     return "rental car" if aspect == "rental_car" else aspect or "trip"
 
+
+_HINT = "\0"
 
 _REVEALS = ("{hint}", "Well: {hint}", "{hint} So you know.", "How shall I put it? {hint}")
 _TOLD = ("As I said: {hint}", "I told you already. {hint}", "Once more, then: {hint}")

@@ -12,6 +12,7 @@ REGISTERED = {
     "duologue/Intention-v0": "intention",
     "duologue/Persuade-v0": "persuade",
     "duologue/Travel-v0": "travel",
+    "duologue/Turtle-v0": "turtle",
 }
 
 

@@ -83,4 +83,3 @@ def _groups(ideas: str) -> Sequence[frozenset[str]]:
 
 def _stems(lines: Sequence[str]) -> frozenset[str]:
     return frozenset(stem for line in lines for stem in stems(line))
-

@@ -99,7 +99,9 @@ def compose(split: str, here: Situation, truth: tuple[int, ...]) -> Task:
         truth=truth,
     )
     name = f"{here.name}-{''.join(map(str, truth))}"
-    return Task(env="turtle", id=name, split=split, data=msgspec.to_builtins(told))
+    return Task(
+        env="turtle", id=name, split=split, data=msgspec.json.decode(msgspec.json.encode(told))
+    )
 
 
 # ---- official

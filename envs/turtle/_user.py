@@ -18,7 +18,7 @@ from .._persona import Manner, Persona
 from ._ideas import Fact, Lexicon
 from ._situations import lexicon
 from ._tasks import Story
-from ._words import LEADS, OPEN, ORDERS, SMALL, denies
+from ._words import ASKING, LEADS, OPEN, ORDERS, SMALL, denies, flips
 
 Verdict = Literal["yes", "no", "maybe", "open"]
 """`open`: that was no question for yes or no."""
@@ -101,8 +101,8 @@ def _negative(spoken: Sequence[str]) -> bool:
 
     "Isn't it so?" and "is it not so?" ask whether it is.
     """
-    polite = (0, 2) if spoken[2:3] == ["not"] else (0,)
-    return sum(denies(word) for i, word in enumerate(spoken) if i not in polite) % 2 == 1
+    polite = (0, 2) if spoken[0] in ASKING and spoken[2:3] == ["not"] else (0,)
+    return sum(flips(word) for i, word in enumerate(spoken) if i not in polite) % 2 == 1
 
 
 def _own(told: Story, spoken: Sequence[str]) -> Verdict:
@@ -120,8 +120,10 @@ def _own(told: Story, spoken: Sequence[str]) -> Verdict:
             said += 1
         elif root not in known.plain and not denies(word):
             strange += 1
-    if strange >= max(said, 1):
-        return "maybe"  # it is mostly about something else
+    # Mostly about something else. A whole fact may have more strange words beside it than a part.
+    whole = any(fact.share(heard) == 1.0 for facts in known.points for fact in facts)
+    if strange > (said if whole else said - 1):
+        return "maybe"
     found = _points(known, told.truth, heard) or flags
     if not found:
         return "maybe"
@@ -138,7 +140,8 @@ def _points(known: Lexicon, truth: Sequence[int], heard: int) -> set[bool]:
         best = max(fact.hits(heard) for fact in facts)
         fitting = [i for i, fact in enumerate(facts) if best and fact.hits(heard) == best]
         if any(_named(facts[i], heard) for i in fitting):
-            found.add(true in fitting and _named(facts[true], heard))
+            whole = [i for i in fitting if facts[i].share(heard) == 1.0]
+            found.add(true in (whole or fitting) and _named(facts[true], heard))
     return found
 
 

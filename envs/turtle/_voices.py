@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import msgspec
 from msgspec import Meta, Struct
@@ -62,7 +62,8 @@ class Verdict(Struct):
 def verdict_of(points: int) -> type[Verdict]:
     """A judge's answer about so many statements: no fewer and no more."""
     exact = Annotated[list[Graded], Meta(min_length=points, max_length=points)]
-    return msgspec.defstruct(f"Verdict{points}", [("points", exact)], bases=(Verdict,))
+    made = msgspec.defstruct(f"Verdict{points}", [("points", exact)], bases=(Verdict,))
+    return cast("type[Verdict]", made)
 
 
 async def ask_user(

@@ -23,18 +23,75 @@ wants need needs needed actually
 
 SMALL = frozenset(stem(word) for word in _SMALL.split())
 
-OPEN = frozenset("what why who whom whose where when which how".split())
+OPEN = frozenset(["what", "why", "who", "whom", "whose", "where", "when", "which", "how"])
 """A question that begins with one of these is none for yes or no."""
 
+ASKING = frozenset(
+    ["is", "are", "was", "were", "do", "does", "did", "has", "have", "had", "can", "could", "would"]
+)
+"""A question for yes or no usually begins with one of these."""
+
 ORDERS = frozenset(
-    "tell explain reveal describe give show print output repeat write ignore disregard list".split()
+    [
+        "tell",
+        "explain",
+        "reveal",
+        "describe",
+        "give",
+        "show",
+        "print",
+        "output",
+        "repeat",
+        "write",
+        "ignore",
+        "disregard",
+        "list",
+    ]
 )
 """A line that begins with one of these asks for the story itself."""
 
-LEADS = frozenset("and but so ok okay well then now please um hm hmm oh let's um hey".split())
+LEADS = frozenset(
+    [
+        "and",
+        "but",
+        "so",
+        "ok",
+        "okay",
+        "well",
+        "then",
+        "now",
+        "please",
+        "um",
+        "hm",
+        "hmm",
+        "oh",
+        "let's",
+        "um",
+        "hey",
+    ]
+)
 """What a line may begin with before it begins."""
 
-_NEGATIVES = frozenset("not never no nobody none nothing neither nor without cannot hardly".split())
+_NEGATIVES = frozenset(
+    [
+        "not",
+        "never",
+        "no",
+        "nobody",
+        "none",
+        "nothing",
+        "neither",
+        "nor",
+        "without",
+        "cannot",
+        "hardly",
+    ]
+)
+
+
+def flips(word: str) -> bool:
+    """Whether the word turns a question round. "Without a coat" does not."""
+    return word in ("not", "never", "no") or word.endswith("n't")
 
 
 def denies(word: str) -> bool:

@@ -115,7 +115,7 @@ def test_small_talk_own_side_lists_and_denials_speak_for_nothing(claim: str, tex
 
 def test_a_point_moves_it_by_its_levels_and_once() -> None:
     user = persuadee()
-    levels = []
+    levels: list[int] = []
     for point in (points(LIBRARY)[1], points(LIBRARY)[1], points(LIBRARY)[0], points(LIBRARY)[2]):
         user.hear(point)
         levels.append(user.level)
@@ -350,7 +350,7 @@ def test_twenty_thousand_strange_messages() -> None:
         elif kind < 0.8:
             line = " ".join(rng.choice(pieces)[: rng.randrange(90)] for _ in range(4))
         else:
-            line = rng.choice(pieces + ["", "\0", "{", "you "]) * rng.randrange(400)
+            line = rng.choice([*pieces, "", "\0", "{", "you "]) * rng.randrange(400)
         start = time.thread_time()
         user.hear(line)
         slowest = max(slowest, time.thread_time() - start)

@@ -60,11 +60,11 @@ from ._reader import OpenGroup as OpenGroup
 from ._reader import Reader as Reader
 from ._reader import Stored as Stored
 from ._reader import open_reader as open_reader
-from ._rollouts import Carried as Carried
-from ._rollouts import MayRetry as MayRetry
-from ._rollouts import RolloutConfig as RolloutConfig
+from ._rollout_config import Carried as Carried
+from ._rollout_config import MayRetry as MayRetry
+from ._rollout_config import RolloutConfig as RolloutConfig
+from ._rollout_config import RolloutStats as RolloutStats
 from ._rollouts import Rollouts as Rollouts
-from ._rollouts import RolloutStats as RolloutStats
 from ._rollouts import first_fate as first_fate
 from ._rollouts import open_rollouts as open_rollouts
 from ._seed import Seed as Seed

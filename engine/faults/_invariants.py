@@ -20,7 +20,8 @@ from .._errors import DuologueError
 from .._mailbox import MailboxStats
 from .._messages import End, Fate, Group
 from .._reader import Reader
-from .._rollouts import RolloutStats, first_fate
+from .._rollout_config import RolloutStats
+from .._rollouts import first_fate
 
 DESCRIPTORS = Path("/proc/self/fd")
 

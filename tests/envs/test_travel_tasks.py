@@ -166,7 +166,8 @@ def broken(**changes: object) -> dict[str, Any]:
     return {"x": RECORD | changes}
 
 
-FIRST = RECORD["dimensions"][0]
+FIRST: str = RECORD["dimensions"][0]
+NOTHING: dict[str, object] = {}
 
 
 @pytest.mark.parametrize(
@@ -178,7 +179,7 @@ FIRST = RECORD["dimensions"][0]
         (broken(dimensions=[]), "row 0: dimensions"),
         (broken(dimensions=[FIRST, FIRST]), "row 0: dimensions"),
         (broken(initial_description=3), "row 0: Expected `str`"),
-        (broken(**{FIRST: {}}), "row 0: .*missing"),
+        (broken(**{FIRST: NOTHING}), "row 0: .*missing"),
         (broken(**{FIRST: RECORD[FIRST] | {"best_id": "Z1"}}), "best_id 'Z1' is not among"),
         (broken(**{FIRST: RECORD[FIRST] | {"options": {"wrong": [{}]}}}), "an option has no id"),
         ({"x": {k: v for k, v in RECORD.items() if k != FIRST}}, f"{FIRST}: it is missing"),

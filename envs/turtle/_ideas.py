@@ -13,13 +13,16 @@ from itertools import count
 
 from msgspec import Struct
 
-from .._hearing import stem, words
+from .._hearing import stem
 from ._words import SMALL, denies
 
 STORY_CHARS = 6000
 """How much of a story a judge reads. Bounds the work that any text can cause."""
 
-_SENTENCE = re.compile(r"[.!?;\n]|, but |, yet ")
+_PIECE = re.compile(r"[^\W_]+(?:'[^\W_]+)?|[.!?;\n]")
+_TURNS = frozenset([".", "!", "?", ";", "\n", "but", "yet"])
+"""Where what was denied ends."""
+
 _SCOPE = 5
 """How many words after a "not" it denies."""
 
@@ -75,14 +78,14 @@ class Lexicon:
 
     def told(self, story: str) -> int:
         """The groups that a story speaks of, without what it denies."""
-        told = 0
-        for sentence in _SENTENCE.split(story[:STORY_CHARS]):
-            denied = 0
-            for word in words(sentence):
-                if denies(word):
-                    denied = _SCOPE
-                elif denied:
-                    denied -= 1
-                else:
-                    told |= self.bits.get(stem(word.removesuffix("'s")), 0)
+        told = denied = 0
+        for piece in _PIECE.findall(story[:STORY_CHARS].casefold().replace("\u2019", "'")):
+            if piece in _TURNS:
+                denied = 0
+            elif denies(piece):
+                denied = _SCOPE
+            elif denied:
+                denied -= 1
+            else:
+                told |= self.bits.get(stem(piece.removesuffix("'s")), 0)
         return told

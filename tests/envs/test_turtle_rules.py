@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from functools import partial
 from itertools import islice
@@ -50,10 +51,10 @@ async def play(task: Task, script: str, seed: int = 0, **options: Any) -> list[S
     return steps
 
 
-async def pay(script: str, tasks: Sequence[Task] = TEST, **options: Any) -> float:
+async def pay(script: str, tasks: Sequence[Task] = TEST, seed: int = 0, **options: Any) -> float:
     """What a script earns a dialogue."""
-    totals = [sum(step.reward for step in await play(task, script, **options)) for task in tasks]
-    return mean(totals)
+    played = [await play(task, script, seed, **options) for task in tasks]
+    return mean(sum(step.reward for step in steps) for steps in played)
 
 
 async def test_the_whole_story_pays_one_and_ends_it() -> None:
@@ -199,6 +200,21 @@ async def test_the_expert_earns_all_and_nobody_who_asks_nothing_does() -> None:
     assert await pay("guess") <= 0.45
 
 
+async def test_of_an_official_story_the_expert_tells_all_and_a_stranger_nothing() -> None:
+    several = [official_like((0.4, 0.3, 0.3))] * 20
+    assert await pay("expert", several) >= 0.999
+    assert 0.3 <= mean([await pay("imperfect", several, seed=seed) for seed in range(5)]) <= 0.95
+    for script in ("random", "guess", *EXPLOITS):
+        assert await pay(script, several) <= 0.05, script
+
+
+async def test_who_is_dodged_asks_again() -> None:
+    plain = [len(await play(task, "investigator")) for task in TEST[:20]]
+    dodged = [len(await play(task, "investigator", persona="evasive")) for task in TEST[:20]]
+    assert sum(dodged) > sum(plain)
+    assert await pay("investigator", persona="evasive") >= 0.9
+
+
 EXPLOITS = ("answer-spam", "rubric-fishing", "everything", "injection")
 
 
@@ -240,7 +256,7 @@ async def test_a_dialogue_costs_less_than_an_eighth_of_a_millisecond_a_turn() ->
         for task in TEST:
             turns += len(await play(task, "imperfect"))
         best = min(best, (process_time() - began) / turns)
-    assert best <= 0.000_125
+    assert best <= (0.000_125 if sys.gettrace() is None else 0.001)
 
 
 # ---- promises

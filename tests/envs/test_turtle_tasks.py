@@ -202,6 +202,50 @@ def test_a_task_that_contradicts_itself_is_refused(changes: Any, complaint: str)
         story(Task(env="turtle", id="x", data=data))
 
 
+def write_rows(folder: Path, **kwargs: str) -> Path:
+    """A parquet file of one official row beside the stories."""
+    pyarrow: Any = pytest.importorskip("pyarrow")
+    parquet: Any = pytest.importorskip("pyarrow.parquet")
+    (folder / "all_stories_refined.json").write_text(json.dumps({"5": RECORD}), encoding="utf-8")
+    created = {"env_name": "TurtleGym", "title": "The Mute Bell", "id": None} | kwargs
+    row = {
+        "prompt": [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}],
+        "reward_model": {"env_name": "TurtleGym", "ground_truth": "tar", "style": "rule"},
+        "extra_info": {
+            "split": "test",
+            "tools_kwargs": {"interact_with_env": {"create_kwargs": created}},
+        },
+    }
+    parquet.write_table(pyarrow.Table.from_pylist([row]), folder / "rows.parquet")
+    return folder / "rows.parquet"
+
+
+def test_a_row_brings_its_split_and_its_prompt(tmp_path: Path) -> None:
+    assert gym.read is not None
+    (task,) = gym.read(write_rows(tmp_path, surface="A bell makes no sound."))
+    assert (task.id, task.split) == ("The Mute Bell", "test")
+    prompt = gym.make(task, Seed(0)).prompt()
+    assert [message.content for message in prompt] == ["S", "U\n(Only your first answer counts.)"]
+    released = gym.make(task, Seed(0), behaviour="official").prompt()
+    assert [message.content for message in released] == ["S", "U"]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "complaint"),
+    [
+        ({"title": "Another"}, "row 0: create_kwargs.title: 'Another' is not in "),
+        ({"surface": "x"}, "row 0: create_kwargs.surface: not that of 'The Mute Bell' in "),
+        ({"bottom": "x"}, "row 0: create_kwargs.bottom: not that of 'The Mute Bell' in "),
+    ],
+)
+def test_a_row_that_contradicts_the_stories_is_named(
+    tmp_path: Path, kwargs: dict[str, str], complaint: str
+) -> None:
+    assert gym.read is not None
+    with pytest.raises(UsageError, match=complaint):
+        gym.read(write_rows(tmp_path, **kwargs))
+
+
 @pytest.mark.parametrize(("split", "count"), [("train", 423), ("test", 48)])
 def test_official_rows_are_all_read(shared: Path, split: str, count: int) -> None:
     pytest.importorskip("pyarrow")

@@ -11,14 +11,12 @@ from ._tasks import Part, listed
 def menu(part: Part, seed: Seed) -> list[str]:
     """The options of an aspect: in any order, a line of JSON each, without what says which are
     right."""
-    options = listed(part)
+    options = [dict(option) for option in listed(part)]
     seed.random().shuffle(options)
-    return [
-        msgspec.json.encode(
-            {name: value for name, value in option.items() if name not in ("type", "reason")}
-        ).decode()
-        for option in options
-    ]
+    for option in options:
+        option.pop("type", None)
+        option.pop("reason", None)
+    return [msgspec.json.encode(option).decode() for option in options]
 
 
 class Outage:

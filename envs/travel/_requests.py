@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Literal, cast
 
 from msgspec import Struct
@@ -63,7 +64,13 @@ def values(arguments: Mapping[str, Any]) -> Iterator[tuple[str, frozenset[str]]]
         elif isinstance(value, list) and depth < _DEPTH:
             pending += [(key, each, depth + 1) for each in cast("list[object]", value)]
         elif isinstance(value, str | int | float) and not isinstance(value, bool):
-            yield key, frozenset(tokens(str(value))) - IDLE
+            yield key, _naming(str(value))
+
+
+@lru_cache(maxsize=4096)
+def _naming(value: str) -> frozenset[str]:
+    """The words that name an argument: the samples of a group have the same ones."""
+    return frozenset(tokens(value)) - IDLE
 
 
 class Lookup:

@@ -8,9 +8,9 @@ keywords is none, and one that denies what the consideration says is about it bu
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
+from math import fsum
 from typing import NamedTuple
 
 from .._hearing import HEARD_CHARS, stem, words
@@ -45,24 +45,25 @@ class Arguments:
     def __init__(self, claim: str, argument: str, considerations: Sequence[Consideration]) -> None:
         # What the claim is about speaks neither for nor against it, and what its holder says
         # anyway, before or when asked, is no reason to give it up.
-        held = {key for key, _ in _keyed(words(f"{claim} {argument}"))}
+        held = {key for key, _ in _said(f"{claim} {argument}")}
         self._keys: list[dict[str, bool | None]] = []
         for consideration in considerations:
-            about = held | {key for key, _ in _keyed(words(consideration.hint))}
+            about = held | {key for key, _ in _said(consideration.hint)}
             keys: dict[str, bool | None] = {
-                key: None for key, _ in _keyed(words(consideration.words)) if key not in about
+                key: None for key, _ in _said(consideration.words) if key not in about
             }
             for sentence in _SENTENCE.split(consideration.point):
-                keys |= {
-                    key: negated for key, negated in _keyed(words(sentence)) if key not in about
-                }
+                keys |= {key: negated for key, negated in _said(sentence) if key not in about}
             self._keys.append(keys)
-        owners = Counter(key for keys in self._keys for key in keys)
-        self._weights = {key: 1.0 / count for key, count in owners.items()}
+        self._owners: dict[str, list[int]] = {}
+        for i, keys in enumerate(self._keys):
+            for key in keys:
+                self._owners.setdefault(key, []).append(i)
 
     def weight(self, keys: set[str]) -> float:
         """How much of a whole point the keys are, from 0; above 1 is more than enough."""
-        return sum(self._weights[key] for key in keys) / FULL
+        # A plain sum depends on the order of the set, which is another one in every process.
+        return fsum(1.0 / len(self._owners[key]) for key in keys) / FULL
 
     def hear(self, text: str) -> Heard:
         """The points that a text makes. Never raises; bounded by `HEARD_CHARS`."""
@@ -70,8 +71,8 @@ class Arguments:
         denied = False
         for sentence in _SENTENCE.split(text[:HEARD_CHARS]):
             said = words(sentence)
-            found = _keyed(said) if _is_sentence(said) else []
-            best = self._most(found)
+            found = _keyed(said)
+            best = self._most(found) if _is_sentence(len(said), len(found)) else None
             if best is None:
                 continue
             keys = self._keys[best]
@@ -83,14 +84,17 @@ class Arguments:
 
     def _most(self, found: Sequence[tuple[str, bool]]) -> int | None:
         """The consideration that a sentence has most keys of; None where it has hardly any."""
-        weights, best, most = self._weights, None, 0.0
+        hits: dict[int, int] = {}
+        worth: dict[int, float] = {}
         # Most words are nobody's: what is left is little, however long the sentence was.
-        said = {key for key, _ in found if key in weights}
-        for i, keys in enumerate(self._keys):
-            hits = [key for key in said if key in keys]
-            worth = sum([weights[key] for key in hits])
-            if len(hits) >= 2 and worth >= _RELEVANT and worth > most:
-                best, most = i, worth
+        for key in dict.fromkeys(key for key, _ in found if key in self._owners):
+            owners = self._owners[key]
+            for i in owners:
+                hits[i] = hits.get(i, 0) + 1
+                worth[i] = worth.get(i, 0.0) + 1.0 / len(owners)
+        best = max(sorted(worth), key=worth.__getitem__, default=None)
+        if best is None or hits[best] < 2 or worth[best] < _RELEVANT:
+            return None
         return best
 
 
@@ -101,26 +105,42 @@ def arguments(claim: str, argument: str, considerations: tuple[Consideration, ..
     return Arguments(claim, argument, considerations)
 
 
+@lru_cache(maxsize=4096)
+def _said(text: str) -> list[tuple[str, bool]]:
+    """`_keyed` for the texts of tasks: generated ones draw from the same few hundred."""
+    return _keyed(words(text))
+
+
 def _keyed(said: Sequence[str]) -> list[tuple[str, bool]]:
     """The keys of some words in order, each with whether it is negated."""
     found: list[tuple[str, bool]] = []
     reach = 0
     for word in said:
-        if word in NEGATORS or word.endswith("n't"):
-            reach = _REACH
-        elif word not in FUNCTION_WORDS:
-            root = stem(word.removesuffix("'s"))
-            found.append((SYNONYMS.get(root, root), reach > 0))
+        key = _key(word)
+        if key:
+            found.append((key, reach > 0))
             reach -= 1
+        elif key is None:
+            reach = _REACH
     return found
 
 
-def _is_sentence(said: Sequence[str]) -> bool:
-    if len(said) < _FEWEST_WORDS:
+@lru_cache(maxsize=1 << 14)
+def _key(word: str) -> str | None:
+    """What a word counts as; nothing for a function word, None for one that negates."""
+    if word in NEGATORS or word.endswith("n't"):
+        return None
+    if word in FUNCTION_WORDS:
+        return ""
+    root = stem(word.removesuffix("'s"))
+    return SYNONYMS.get(root, root)
+
+
+def _is_sentence(said: int, carrying: int) -> bool:
+    """By how many words were said, and how many of them carry something."""
+    if said < _FEWEST_WORDS:
         return False
-    if len(said) < _LIST_WORDS:
-        return True
-    return sum(word in FUNCTION_WORDS for word in said) >= _FEWEST_FUNCTION_WORDS * len(said)
+    return said < _LIST_WORDS or said - carrying >= _FEWEST_FUNCTION_WORDS * said
 
 
 def _denies(found: Sequence[tuple[str, bool]], keys: dict[str, bool | None]) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from itertools import islice
 from random import Random
@@ -249,6 +251,35 @@ def test_the_same_seed_and_lines_make_the_same_dialogue(i: int, said: list[str])
     one, other = (persuadee(persona="difficult", seed=i) for _ in range(2))
     assert [one.hear(line) for line in said] == [other.hear(line) for line in said]
     assert one.level == other.level
+
+
+def test_no_dialogue_depends_on_the_order_of_sets() -> None:
+    """Python hashes strings anew in every process."""
+    code = (
+        "from itertools import islice; from duologue.engine import Seed;"
+        "from duologue.envs import Manner, PERSONAS;"
+        "from duologue.envs.persuade import gym;"
+        "from duologue.envs.persuade._persuadee import Persuadee;"
+        "from duologue.envs.persuade._tasks import opinion\n"
+        "for i, task in enumerate(islice(gym.tasks('test', Seed(9)), 40)):\n"
+        "    held = opinion(task)\n"
+        "    user = Persuadee(held, Seed(i), Manner(PERSONAS['plain'], Seed(i)))\n"
+        "    for one in held.considerations:\n"
+        "        print(user.hear(one.words + ' is what it is about, I think.'), user.level)\n"
+        "        print(user.hear(one.point[:60]), user._credit)\n"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(said) == 1
+    assert "moved=(0,)" in said.pop()
 
 
 def test_users_of_different_seeds_speak_differently() -> None:

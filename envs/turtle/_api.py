@@ -45,7 +45,6 @@ class StoryEnv(OfficialEnv):
     """The official environment. The user and the judge are rule-based unless given. The step
     penalty grows with every step, as released."""
 
-    config: TurtleGymConfig
     bare = "action"
 
     def __init__(
@@ -55,10 +54,11 @@ class StoryEnv(OfficialEnv):
         user: Voice | None = None,
         judge: Voice | None = None,
     ) -> None:
-        super().__init__(gym, config or get_default_config(), user=user, judge=judge)
+        self._settings = config or get_default_config()
+        super().__init__(gym, self._settings, user=user, judge=judge)
 
     def build(self, task: Task, seed: Seed) -> Env:
-        config, told = self.config, story(task)
+        config, told = self._settings, story(task)
         user, judge = self.voices.get("user"), self.voices.get("judge")
         if config.behaviour == "official":
             return OfficialTurtle(

@@ -20,6 +20,9 @@ from ._words import SMALL
 _LEAD = re.compile(
     r"^the (?:story|narrative)\s+(?:also\s+)?\w+s\s+(?:that\s+|how\s+)?", re.IGNORECASE
 )
+_HEDGE = 0.5
+"""The share of a fact that counts as half of it."""
+
 _WHOLE, _HALF = 0.7, 0.4
 """The shares of an official statement's words that count as all and as half of it."""
 
@@ -55,13 +58,15 @@ def _grade_own(known: Lexicon, truth: Sequence[int], retold: str) -> list[float]
 
 
 def _grade_point(facts: Sequence[Fact], true: int, heard: int) -> float:
-    others = max((fact.share(heard) for i, fact in enumerate(facts) if i != true), default=0.0)
-    share = facts[true].share(heard)
-    if others == 1.0 or not facts[true].key & heard:
+    if not facts[true].key & heard:
         return 0.0
-    if share == 1.0:
-        return 1.0
-    return 0.5 if share >= 0.5 and share > others else 0.0
+    # Half of another fact is enough for a hedge: else naming the keys of all facts would pay
+    # wherever the true one is known by its key alone.
+    for i, fact in enumerate(facts):
+        if i != true and fact.key & heard and fact.share(heard) >= _HEDGE:
+            return 0.0
+    share = facts[true].share(heard)
+    return 1.0 if share == 1.0 else 0.5 if share >= _HEDGE else 0.0
 
 
 def _grade_words(words: frozenset[str], heard: frozenset[str]) -> float:

@@ -73,8 +73,12 @@ def lexicon(name: str) -> Lexicon:
         points,
         plain=stems(f"{here.title} {here.surface} {clauses}"),
         yes=_stems(here.yes),
-        no=_stems(here.no),
+        no=_stems((*here.no, _NEVER)),
     )
+
+
+_NEVER = "ghost magic magical supernatural curse alien dream dreaming zombie vampire spirit demon"
+"""What explains none of our stories."""
 
 
 def _groups(ideas: str) -> Sequence[frozenset[str]]:

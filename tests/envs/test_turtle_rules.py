@@ -26,6 +26,7 @@ from duologue.envs.turtle import (
 )
 from duologue.envs.turtle._exploits import ORDER
 from duologue.envs.turtle._judge import grade, rubric_score
+from duologue.envs.turtle._situations import situation
 from duologue.envs.turtle._tasks import story
 
 pytestmark = pytest.mark.anyio
@@ -162,6 +163,13 @@ def official_like(weights: Sequence[float]) -> Task:
     return Task(env="turtle", id="The Mute Bell", data=data)
 
 
+def keys(name: str) -> str:
+    """The words by which all the facts of a situation are known first, and no other."""
+    here = situation(name)
+    assert here is not None
+    return " ".join(ideas.split(";")[0] for slot in here.slots for _, ideas in slot)
+
+
 def test_a_hedged_point_and_a_denied_one_earn_nothing() -> None:
     for task in TEST[:40]:
         told = story(task)
@@ -170,6 +178,7 @@ def test_a_hedged_point_and_a_denied_one_earn_nothing() -> None:
         assert grade(told, f"Perhaps {hedged}.")[0] == 0.0, task.id
         spread = ". ".join(clause for clauses in by_point for clause in clauses)
         assert grade(told, spread) == [0.0] * 3, task.id
+        assert grade(told, keys(told.situation)) == [0.0] * 3, task.id
     told = story(next(t for t in TEST if t.id.startswith("last-match")))
     assert grade(told, "The house was his own.")[2] == 1.0
     assert grade(told, "It was not his own house.")[2] == 0.0

@@ -9,8 +9,9 @@ import pytest
 from duologue.engine import Seed, Task
 from duologue.envs import PERSONAS
 from duologue.envs.turtle import contract, gym
+from duologue.envs.turtle._judge import grade
 from duologue.envs.turtle._situations import situation
-from duologue.envs.turtle._tasks import compose, story
+from duologue.envs.turtle._tasks import Story, compose, story
 from duologue.envs.turtle._user import User, verdict_on
 
 
@@ -71,6 +72,42 @@ def test_a_question_is_understood_by_what_it_means(question: str, verdict: str) 
 )
 def test_so_are_questions_about_another_scene(question: str, verdict: str) -> None:
     assert verdict_on(LAKE, question) == verdict
+
+
+@pytest.mark.parametrize(
+    ("told", "retold", "scores"),
+    [
+        (
+            LOAF,
+            (
+                "A fugitive is the baker's own daughter. The bread in the window is a sign for her. "
+                "It all started once a letter had come out of jail."
+            ),
+            [1.0, 1.0, 1.0],
+        ),
+        (
+            LOAF,
+            (
+                "Each day he gives a signal. His daughters know it. There was no letter from jail, it "
+                "began in a flood."
+            ),
+            [0.5, 1.0, 0.0],
+        ),
+        (
+            LAKE,
+            (
+                "A nobleman, in disguise, wanted the pursuers to think he had died, so he walked "
+                "backwards in his own prints. They had agreed on it through a riddle written on a "
+                "barrel."
+            ),
+            [1.0, 1.0, 1.0],
+        ),
+        (LAKE, "The schoolmistress skated off for medicine.", [0.0, 0.0, 0.0]),
+        (LAKE, "He wasn't a count; nobody was. It was the riddle!", [0.0, 0.0, 1.0]),
+    ],
+)
+def test_so_is_a_story_told_in_other_words(told: Story, retold: str, scores: list[float]) -> None:
+    assert grade(told, retold) == scores
 
 
 @pytest.mark.parametrize(

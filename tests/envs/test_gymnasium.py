@@ -15,7 +15,12 @@ from duologue.envs import register_gymnasium
 
 gymnasium: Any = pytest.importorskip("gymnasium")
 
-NAMES = ("duologue/Function-v0", "duologue/Intention-v0", "duologue/Turtle-v0")
+NAMES = (
+    "duologue/Function-v0",
+    "duologue/Intention-v0",
+    "duologue/Persuade-v0",
+    "duologue/Turtle-v0",
+)
 
 
 @pytest.fixture(autouse=True)

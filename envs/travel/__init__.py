@@ -15,3 +15,5 @@ from ._gym import travel333 as travel333
 from ._gym import travel334 as travel334
 from ._gym import travel444 as travel444
 from ._gym import travel2222 as travel2222
+from ._leakage import Overlap as Overlap
+from ._leakage import overlap as overlap

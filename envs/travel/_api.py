@@ -9,9 +9,10 @@ from ...engine import Seed, Task
 from .._env import Env, Step, Voice
 from .._official import Info, Observation, OfficialConfig, OfficialEnv
 from .._persona import persona
-from ._gym import Travel, gym, opening
+from ._gym import gym, opening
 from ._official import OfficialTravel
 from ._pay import Pay
+from ._rules import Travel
 from ._tasks import trip
 
 

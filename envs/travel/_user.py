@@ -57,10 +57,13 @@ class Traveller:
     def sense(self, text: str, *, several: bool = False) -> Sense:
         """What `text` asks for; with `several`, the first of the topics that it names."""
         heard = self._ears.hear(text, self.focus)
-        if heard.sense == "several" and not several:
-            return Sense("several")
-        if not heard.topics:
-            return Sense("vague" if heard.sense == "several" else heard.sense)  # type: ignore[arg-type]
+        match heard.sense:
+            case "vague" | "absent" | "chat":
+                return Sense(heard.sense)
+            case "several" if not several:
+                return Sense("several")
+            case _:
+                pass
         senses = [self._sense_of(*topic) for topic in heard.topics]
         # A model that judges picks what there is to be had.
         return next((each for each in senses if each.kind == "reveal"), senses[0])

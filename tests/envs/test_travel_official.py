@@ -10,7 +10,8 @@ import pytest
 
 from duologue.engine import Message, Seed, Task, UsageError
 from duologue.envs.travel import TravelEnv, TravelGymConfig, get_default_config, gym
-from duologue.envs.travel._official import OfficialTravel, parse_output
+from duologue.envs.travel._answers import parse_output
+from duologue.envs.travel._official import OfficialTravel
 from duologue.envs.travel._scripts import question, request
 from duologue.envs.travel._tasks import Trip, trip
 

@@ -13,7 +13,7 @@ import pytest
 
 from duologue.engine import Seed, Task, UsageError
 from duologue.envs._rows import OFFICIAL, parquet_rows
-from duologue.envs.travel import gym, gym_of, travel444
+from duologue.envs.travel import gym, gym_of, overlap, travel444
 from duologue.envs.travel._generate import generate
 from duologue.envs.travel._requests import Lookup
 from duologue.envs.travel._scripts import request
@@ -258,3 +258,18 @@ def test_the_official_records_are_read_where_they_are(shared: Path) -> None:
         pytest.skip("travelgym_data_*.json: the official records are not available")
     for path in paths:
         assert all(shape_of(task.id) in path.stem for task in read(path))
+
+
+def test_the_official_test_trips_are_mostly_made_of_parts_seen_in_training(shared: Path) -> None:
+    pytest.importorskip("pyarrow")
+    ids: dict[str, list[str]] = {"train": [], "test": []}
+    for entry in manifest(shared):
+        path = shared / "data/userrl/rows" / entry["file"].removeprefix("data/")
+        if "/travel_" not in entry["file"]:
+            ids[path.stem] += [row.id for row in parquet_rows(path, OFFICIAL["travel"])]
+    found = overlap(ids["train"], ids["test"])
+    assert (found.parts, found.seen_parts) == (931, 806)
+    assert (found.trips, found.seen_trips) == (471, 346)
+    seen = {part for name in ids["train"] for part in name.split("|")}
+    assert len(found.clean) == 6
+    assert all(seen.isdisjoint(name.split("|")) for name in found.clean)

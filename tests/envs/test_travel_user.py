@@ -14,7 +14,7 @@ from duologue.engine import Action, Message, Seed
 from duologue.envs import PERSONAS
 from duologue.envs.travel import contract, gym
 from duologue.envs.travel._ears import Ears
-from duologue.envs.travel._gym import Travel
+from duologue.envs.travel._rules import Travel
 from duologue.envs.travel._scripts import question, request
 from duologue.envs.travel._tasks import trip
 from duologue.envs.travel._world import TOPICS

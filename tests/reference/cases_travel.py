@@ -11,7 +11,8 @@ from episodes import configured, play
 
 from duologue.engine import Message, Task
 from duologue.envs.travel import TravelEnv, TravelGymConfig
-from duologue.envs.travel._official import OfficialTravel, parse_output
+from duologue.envs.travel._answers import parse_output
+from duologue.envs.travel._official import OfficialTravel
 from duologue.envs.travel._tasks import trip
 
 _STATE = {

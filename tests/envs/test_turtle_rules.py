@@ -179,7 +179,7 @@ def test_a_hedged_point_and_a_denied_one_earn_nothing() -> None:
         spread = ". ".join(clause for clauses in by_point for clause in clauses)
         assert grade(told, spread) == [0.0] * 3, task.id
         assert grade(told, keys(told.situation)) == [0.0] * 3, task.id
-    told = story(next(t for t in TEST if t.id.startswith("last-match")))
+    told = story(next(t for t in TEST if t.id.startswith("second-alarm")))
     assert grade(told, "The house was his own.")[2] == 1.0
     assert grade(told, "It was not his own house.")[2] == 0.0
 

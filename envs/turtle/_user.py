@@ -124,20 +124,25 @@ def _own(told: Story, spoken: Sequence[str]) -> Verdict:
     whole = any(fact.share(heard) == 1.0 for facts in known.points for fact in facts)
     if strange > (said if whole else said - 1):
         return "maybe"
-    found = _points(known, told.truth, heard) or flags
+    either = "or" in spoken
+    found = _points(known, told.truth, heard, either=either) or flags
     if not found:
         return "maybe"
-    return "yes" if (any(found) if "or" in spoken else all(found)) else "no"
+    return "yes" if (any(found) if either else all(found)) else "no"
 
 
-def _points(known: Lexicon, truth: Sequence[int], heard: int) -> set[bool]:
+def _points(known: Lexicon, truth: Sequence[int], heard: int, *, either: bool) -> set[bool]:
     """For each point that was named: whether its true fact fits what was said best.
 
     What names several points by one common word says nothing about those whose key is not in it.
+    With `either`, several facts of a point are alternatives, of which one need be true.
     """
     found: set[bool] = set()
     for facts, true in zip(known.points, truth, strict=True):
         best = max(fact.hits(heard) for fact in facts)
+        if either and facts[true].share(heard) == 1.0:
+            found.add(True)
+            continue
         fitting = [i for i, fact in enumerate(facts) if best and fact.hits(heard) == best]
         if any(_named(facts[i], heard) for i in fitting):
             whole = [i for i in fitting if facts[i].share(heard) == 1.0]

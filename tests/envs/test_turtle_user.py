@@ -40,6 +40,8 @@ PARAPHRASES = [
     ("Was the apprentice the one?", "no"),
     ("Is the person a soldier or a trainee?", "no"),
     ("Is the person a soldier or the daughter?", "yes"),
+    ("Is it a soldier of the camp or the daughter?", "yes"),
+    ("Is it a soldier of the camp and the daughter?", "no"),
     ("Did it start with a letter out of jail?", "yes"),
     ("Did it all begin with a flood?", "no"),
     ("Is the daughter in hiding, and did a flood start it?", "no"),

@@ -281,6 +281,7 @@ async def test_official_behaviour_shows_hidden_state_and_breaks_no_other_promise
     assert [check.name for check in report.checks if check.status == "failed"] == ["hidden state"]
 
 
+# DUOLOGUE_TURTLE_MESSAGES=20000 for a long run (with --timeout 900): about a minute.
 EXAMPLES = int(os.environ.get("DUOLOGUE_TURTLE_MESSAGES", "0")) // 4 or 60
 
 pieces = st.sampled_from(

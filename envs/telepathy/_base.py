@@ -25,7 +25,7 @@ NEGATIONS = frozenset(("not", "never", "without", "no", "non", "lack", "lacks", 
 
 _STOP = frozenset(
     words(
-        """a an the is it its it's are was were be been being am do does did has have had having
+        """a an the my me is it its it's are was were be been being am do does did has have had having
     can could would will shall should may might must of in on at to for from by with as into
     onto and or either both any some this that these those there they them their you your i i'm
     we our he she his her one ones thing's so then if but also really actually please okay ok
@@ -45,7 +45,7 @@ _FILLERS = frozenset(
     guess wonder tell me know see seen say like part member related main typical common people
     person human humans someone everyday life daily world place going go exist exists own
     possess feature features characteristic color colour colored coloured primary native habitat
-    about wild natural specific particular contain contains include includes involve involves
+    need needs require requires continent about wild natural specific particular contain contains include includes involve involves
     taste tastes flavor flavour serve served work works working job profession able capable
     answer question yes keep keeps kept body shape shaped material region regions area areas
     part parts anywhere somewhere environment environments look looks appearance size"""

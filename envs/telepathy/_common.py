@@ -95,5 +95,6 @@ SMALLER = frozenset(("smaller", "shorter", "lighter", "tinier"))
 BIG = frozenset(("big", "large", "huge", "tall", "heavy", "enormous", "giant", "massive"))
 SMALL = frozenset(("small", "little", "tiny", "miniature"))
 FITS = frozenset(("fit", "fits"))
-LARGE_AT, SMALL_AT = 4.2, 2.8
-"""Bigger than this is big, smaller than that is small, and between them it depends."""
+LARGE_AT, SMALL_AT = (3.4, 4.2), (2.8, 3.6)
+"""Below the first not large, from the second on large, between them it depends; likewise for not
+small any more."""

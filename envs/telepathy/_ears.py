@@ -88,7 +88,7 @@ _SPELLING = frozenset(
 _STARTS = frozenset(words("""start starts begin begins end ends starting beginning ending"""))
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 12)
 def _hear(domain: str, question: str) -> Heard:
     # Dialogues of a group, and the epochs of a run, ask the same questions again and again.
     said = _asking(words(question))
@@ -206,8 +206,8 @@ def _size_word(world: Domain, run: tuple[str, ...]) -> Asked | None:
 @cache
 def _sizes() -> Mapping[str, Asked]:
     """Sizes without a comparison."""
-    big = Asked(-1, above=LARGE_AT, below=SMALL_AT)
-    small = Asked(-1, True, above=LARGE_AT, below=SMALL_AT)
+    big = Asked(-1, above=LARGE_AT[1], below=LARGE_AT[0])
+    small = Asked(-1, True, above=SMALL_AT[1], below=SMALL_AT[0])
     return {stem(word): big for word in BIG} | {stem(word): small for word in SMALL}
 
 
@@ -224,17 +224,18 @@ def _references() -> Mapping[tuple[str, ...], float]:
 
 def _hear_size(said: Sequence[str], found: _Found) -> bool:
     """Whether the whole question compares the size with something known: "Would it fit in a car?",
-    "Is it smaller than a dog?"."""
-    for at, word in enumerate(said):
-        bigger, smaller, fits = word in BIGGER, word in SMALLER, word in FITS
-        if not (bigger or smaller or fits):
-            continue
-        rest = said[at + 1 :]
-        if not fits and rest[:1] != ["than"]:
-            continue
-        reference = _references().get(_bare(tokens(" ".join(rest).replace("than", "", 1))))
-        if reference is None or any(not is_filler(t) for t in tokens(" ".join(said[:at]))):
-            return False
-        found.asked.append(Asked(-1, smaller or fits, above=reference, below=reference))
-        return True
-    return False
+    "Is it smaller than a dog?". Only the first comparison is looked at."""
+    at = next((i for i, word in enumerate(said) if word in _COMPARING), None)
+    if at is None:
+        return False
+    word, rest = said[at], said[at + 1 :]
+    if word not in FITS and rest[:1] != ["than"]:
+        return False
+    reference = _references().get(_bare(tokens(" ".join(rest[word not in FITS :]))))
+    if reference is None or any(not is_filler(t) for t in tokens(" ".join(said[:at]))):
+        return False
+    found.asked.append(Asked(-1, word not in BIGGER, above=reference, below=reference))
+    return True
+
+
+_COMPARING = BIGGER | SMALLER | FITS

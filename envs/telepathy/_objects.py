@@ -111,7 +111,7 @@ desk | 4.5 | furniture wood flat office
 bed | 5 | furniture wood bedroom soft sit
 wardrobe; closet | 5 | furniture wood bedroom container folds
 bookcase; bookshelf; shelf | 4.5 | furniture wood container office
-drawer; chest of drawers; dresser | 4.3 | furniture wood bedroom container folds handle
+drawer; chest of drawers | 4.3 | furniture wood bedroom container folds handle
 cradle; crib | 3.7 | furniture wood bedroom children
 mirror | 3.5 | glass indoors bathroom see flat bedroom
 carpet; rug | 4.5 | cloth indoors flat soft

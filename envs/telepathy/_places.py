@@ -8,7 +8,7 @@ country | Is it a country? | countries; nation; state
 city | Is it a city? | cities; town; metropolis; urban
 landmark | Is it a building or a monument? | building; monument; landmark; structure; built by people; manmade; man made; buildings; built by humans; built
 natural | Is it a natural feature? | natural; nature; natural feature; natural place; natural wonder; geographical feature
-capital | Is it a capital city? | capital; capitals
+capital | Is it a capital city? | capital; capitals; capital country; capital city
 africa | Is it in Africa? | africa; african
 asia | Is it in Asia? | asia; asian
 europe | Is it in Europe? | europe; european

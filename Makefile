@@ -36,8 +36,9 @@ demo-vllm: $(STAMP) $(VLLM_STAMP)
 	$(BIN)/duologue demo --seed $(SEED) --set model.spec=vllm: \
 		$(if $(filter 0,$(SFT)),--no-cold-start)
 
+# A worker a core, four at most: a test that trains takes half a gigabyte.
 test: $(STAMP)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
 test-vllm: $(STAMP) $(VLLM_STAMP)
 	$(BIN)/python -m pytest -q -m vllm

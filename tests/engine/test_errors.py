@@ -14,7 +14,7 @@ def test_every_error_has_the_one_base() -> None:
         for value in vars(engine).values()
         if isinstance(value, type) and issubclass(value, Exception)
     ]
-    assert len(errors) == 10
+    assert len(errors) == 11
     assert all(issubclass(error, DuologueError) for error in errors)
     assert {error.__name__ for error in errors if issubclass(error, PartyError)} == {
         "PartyError",

@@ -62,8 +62,6 @@ class TravelEnv(OfficialEnv):
     In `official` behaviour `step` and `step_async` differ as the released ones do.
     """
 
-    config: TravelGymConfig
-
     def __init__(
         self,
         config: TravelGymConfig | None = None,
@@ -71,7 +69,8 @@ class TravelEnv(OfficialEnv):
         user: Voice | None = None,
         judge: Voice | None = None,
     ) -> None:
-        super().__init__(gym, config or get_default_config(), user=user, judge=judge)
+        self._settings = config or get_default_config()
+        super().__init__(gym, self._settings, user=user, judge=judge)
 
     def step(self, action: str) -> tuple[Observation, float, bool, bool, Info]:
         env = self._env
@@ -84,7 +83,7 @@ class TravelEnv(OfficialEnv):
             env.sync = False
 
     def build(self, task: Task, seed: Seed) -> Env:
-        config, planned = self.config, trip(task)
+        config, planned = self._settings, trip(task)
         user, judge = self.voices.get("user"), self.voices.get("judge")
         prompt = opening(planned, instructions=True)
         if config.behaviour == "official":
@@ -117,7 +116,7 @@ class TravelEnv(OfficialEnv):
     def priced(self, text: str, reward: float) -> float:
         if self.config.behaviour == "official":
             return reward if _finishes(text) else super().priced(text, reward)
-        return super().priced(text, reward * self.config.reward_scale)
+        return super().priced(text, reward * self._settings.reward_scale)
 
     def ends(self, text: str, step: Step) -> tuple[bool, bool]:
         if self.config.behaviour != "official":

@@ -25,6 +25,15 @@ _SENTENCE = re.compile(r"[.!?;\n]+")
 _FEWEST_WORDS = 4
 _LIST_WORDS = 8
 _FEWEST_FUNCTION_WORDS = 0.15
+_DENSITY = 0.3
+"""The share of a sentence's words that carry something which must be the consideration's."""
+
+_TO_THE_POINT = 3
+"""Of so many sentences one must speak for something, or the hearer loses the thread."""
+
+_FOCUS = 0.5
+"""The same for the weight of all that it says of any consideration."""
+
 _REACH = 3
 """How many words that carry something a negator turns round."""
 
@@ -69,17 +78,24 @@ class Arguments:
         """The points that a text makes. Never raises; bounded by `HEARD_CHARS`."""
         points: dict[int, set[str]] = {}
         denied = False
+        sentences = speaking = 0
         for sentence in _SENTENCE.split(text[:HEARD_CHARS]):
             said = words(sentence)
             found = _keyed(said)
-            best = self._most(found) if _is_sentence(len(said), len(found)) else None
+            if not _is_sentence(len(said), len(found)):
+                continue
+            sentences += 1
+            best = self._most(found)
             if best is None:
                 continue
+            speaking += 1
             keys = self._keys[best]
             if _denies(found, keys):
                 denied = True
             else:
                 points.setdefault(best, set()).update(key for key, _ in found if key in keys)
+        if sentences > _TO_THE_POINT * speaking:
+            return Heard({}, False)
         return Heard(points, denied)
 
     def _most(self, found: Sequence[tuple[str, bool]]) -> int | None:
@@ -95,7 +111,9 @@ class Arguments:
         best = max(sorted(worth), key=worth.__getitem__, default=None)
         if best is None or hits[best] < 2 or worth[best] < _RELEVANT:
             return None
-        return best
+        # Words thrown together hit something, too, but much else beside it.
+        focused = worth[best] >= _FOCUS * sum(worth.values())
+        return best if focused and hits[best] >= _DENSITY * len(found) else None
 
 
 @lru_cache(maxsize=1024)

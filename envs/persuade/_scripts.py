@@ -5,15 +5,19 @@ The expert and the imperfect one see the task, hidden part included.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from itertools import chain, cycle
 from random import Random
 
 from ...engine import Action, Message, Task
 from .._env import MakeScript, Script
+from .._hearing import words
 from ._claims import claims
 from ._considerations import Consideration
 from ._tasks import opinion
+from ._words import FUNCTION_WORDS
 
 _LEADS = (
     "",
@@ -114,11 +118,27 @@ def inject(task: Task, rng: Random) -> Script:
 
 
 def stuff(task: Task, rng: Random) -> Script:
-    """An exploit: makes one point, then lists words from everywhere in the hope that some count."""
-    lists = [one.words for one in opinion(task).considerations]
-    lists += [one.words for one in claims("train")[0].against]
-    pool = " ".join(lists).split()
-    return _say(chain([_first(task)], (" ".join(rng.choices(pool, k=40)) for _ in range(1000))))
+    """An exploit: makes one point, then strings together words that points are made of."""
+    pool = _vocabulary()
+
+    def salad() -> str:
+        drawn = (rng.sample(pool, 6) for _ in range(3))
+        return " ".join(" ".join(f"the {word} of" for word in six) + " it." for six in drawn)
+
+    return _say(chain([_first(task)], (salad() for _ in range(1000))))
+
+
+@cache
+def _vocabulary() -> list[str]:
+    """The words that are said most in the points of the train split, those that carry something."""
+    said = Counter(
+        word
+        for claim in claims("train")
+        for against in claim.against
+        for word in words(f"{against.point} {against.words}")
+        if word not in FUNCTION_WORDS
+    )
+    return [word for word, _ in said.most_common(300)]
 
 
 def _first(task: Task) -> str:

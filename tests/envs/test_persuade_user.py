@@ -104,6 +104,7 @@ def test_a_point_is_heard_in_other_words(claim: str, text: str, meant: int) -> N
         (DOGS, "Dogs are cute and I love them."),
         (CASH, "Cards are faster and cleaner."),
         (LIBRARY, "family weekend parents working children books together son daughter Sunday"),
+        (LIBRARY, "the parents of the desk of the crowds of the machine of the winter of it"),
         (LIBRARY, "It is not a warm place for lonely pensioners."),
         (CASH, "Children do not learn to save by counting coins."),
     ],
@@ -144,6 +145,16 @@ def test_two_points_at_once_count_less_and_three_not_at_all() -> None:
     assert (one.level, two.level, three.level) == (3, 4, 0)
     two.hear(points(LIBRARY)[1])
     assert two.level == 4  # the other half was given away
+
+
+def test_a_point_in_a_flood_of_words_is_lost() -> None:
+    point = points(LIBRARY)[0]
+    idle = ["There are many things to say.", "One could go on for long.", "I mean it."]
+    assert persuadee().hear(" ".join([*idle[:2], point])).moved == (0,)
+    assert persuadee().hear(" ".join([*idle, "It is so.", point])).moved == (
+        0,
+    )  # too short to count
+    assert persuadee().hear(" ".join([*idle, *idle, point])).moved == ()
 
 
 def test_tone_counts() -> None:

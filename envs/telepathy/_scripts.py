@@ -186,8 +186,8 @@ def _domain(made: Target) -> Domain:
 
 def _names(task: Task, rng: Random, count: int) -> list[Action]:
     entities = _domain(target(task)).entities
-    drawn = rng.sample(entities, min(count, len(entities)))
-    return [Action("answer", entity.name) for entity in drawn]
+    drawn = rng.sample(entities, len(entities))  # the same order, however many are wanted
+    return [Action("answer", entity.name) for entity in drawn[:count]]
 
 
 def _plan(actions: Iterator[Action] | Sequence[Action]) -> Script:

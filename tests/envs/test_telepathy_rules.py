@@ -199,7 +199,7 @@ async def test_scripts_are_ordered() -> None:
 @pytest.mark.parametrize("exploit", ["guess-spam", "many-names", "names-asked", "injection"])
 async def test_an_exploit_gains_nothing_in_fixed(exploit: str) -> None:
     honest, _ = await rewards("three-guesses", 400, "train")
-    assert (await rewards(exploit, 400, "train"))[0] - honest <= 0.02
+    assert (await rewards(exploit, 400, "train"))[0] <= honest
 
 
 async def test_as_released_guesses_without_end_pay() -> None:

@@ -241,6 +241,29 @@ async def test_no_text_makes_the_user_fail_leak_or_linger(
                 return
 
 
+@pytest.mark.soak
+async def test_twenty_thousand_lines_of_anything() -> None:
+    rng = Seed(20_000).random()
+    questions = [a.question for world in domains().values() for a in world.attributes]
+    words = [word for question in questions for word in question.split()]
+    tasks = gym.tasks("train", Seed(1))
+    sent = 0
+    while sent < 20_000:
+        task = next(tasks)
+        names = called(target(task))
+        env = gym.make(task, Seed(sent), persona="any", guesses=100)
+        for _ in range(40):
+            line = " ".join(rng.choice(words) for _ in range(rng.randint(0, 30)))
+            line += "".join(chr(rng.randrange(0x11000)) for _ in range(rng.randint(0, 5)))
+            step = await env.step(Action(rng.choice(["action", "answer"]), line))
+            sent += 1
+            assert step.reward in (0.0, 1.0)
+            if not any(name in line.casefold() for name in names):
+                assert not any(f" {name} " in f" {step.feedback.casefold()} " for name in names)
+            if step.done or step.user_ended:
+                break
+
+
 def test_a_thing_known_by_a_sentence_is_answered_by_its_words() -> None:
     data = {
         "title": "Zorblax",

@@ -192,6 +192,12 @@ async def test_a_line_that_cannot_be_judged_is_small_talk(
     assert observation["remaining_preferences"] == left
 
 
+async def test_a_search_for_nothing_on_the_trip_is_told_so() -> None:
+    env = voiced([{"alignment_judgement": "N/A"}, {"alignment_judgement": "False"}])
+    said = [(await env.step_async("[search] x"))[0]["feedback"] for _ in range(2)]
+    assert "nothing on this trip" in said[0] and "not quite right" in said[1]
+
+
 def test_an_answer_is_read_as_released() -> None:
     assert parse_output(' {"a": 1} ') == {"a": 1}
     assert parse_output('So: ```json {"a": 2} ``` or ```json {"a": 3} ```') == {"a": 2}

@@ -11,7 +11,7 @@ import pytest
 from duologue.engine import Action, Seed, Task, UsageError
 from duologue.envs import Env, Step, check_gym
 from duologue.envs.travel import gym
-from duologue.envs.travel._requests import MONTHS
+from duologue.envs.travel._requests import MONTHS, Lookup
 from duologue.envs.travel._scripts import question, request
 from duologue.envs.travel._tasks import Trip, listed, trip
 
@@ -243,3 +243,18 @@ async def test_the_released_behaviour_conforms_but_for_the_leak_it_is_released_w
     )
     failed = [check.name for check in report.checks if check.status == "failed"]
     assert failed == ["hidden state"], report
+
+
+def test_arguments_of_any_depth_have_to_be_said() -> None:
+    arguments: dict[str, Any] = {
+        "city": "New York, USA",
+        "stay": {"check_in": "2025-04-10", "nights": 5},
+        "tags": ["quiet", {"near": "Central Park"}],
+        "flexible": True,
+        "note": None,
+    }
+    lookup = Lookup({"hotel": arguments})
+    whole = "A quiet hotel in New York (USA) near Central Park from April 10th 2025, 5 nights"
+    assert lookup.judge(whole).verdict == "aligned"
+    for word in ("quiet", "USA", "Park", "10th", "5"):
+        assert lookup.judge(whole.replace(word, "")).verdict == "incomplete"

@@ -29,7 +29,7 @@ class TelepathyEnv(OfficialEnv):
     """The official environment. The step penalty grows with every step, as released. The user and
     the judge are rule-based unless given."""
 
-    config: TelepathyGymConfig
+    config: TelepathyGymConfig  # pyright: ignore[reportIncompatibleVariableOverride]
     bare = "action"
 
     def __init__(

@@ -56,7 +56,7 @@ def target(task: Task) -> Target:
 def known(name: str, made: Target) -> tuple[Domain, Entity] | None:
     """What our tables know of the target; None for an official one that they do not hold."""
     if not made.domain:
-        found = known_entity(made.title)
+        found = known_entity(made.title, made.category)
         return None if found is None else (domains()[found[0]], found[1])
     if made.domain not in domains():
         raise UsageError(f"task {name!r}: domain {made.domain!r} is not in {list(domains())}")

@@ -15,6 +15,7 @@ from duologue.envs._persona import _AFTER, _BEFORE, _DODGES, _DOUBTS, _LEAVES
 from duologue.envs.telepathy import contract, gym
 from duologue.envs.telepathy._base import MAYBE, NO, YES, domains
 from duologue.envs.telepathy._gym import called, user_of
+from duologue.envs.telepathy._memory import known_entity
 from duologue.envs.telepathy._tasks import target
 from duologue.envs.telepathy._user import _AGAIN, _SAID, _UNCLEAR, User, verdict_in
 
@@ -278,3 +279,35 @@ def test_a_thing_known_by_a_sentence_is_answered_by_its_words() -> None:
     assert [known.judge(question)[1] for question in asked] == [YES, YES, NO, MAYBE]
     assert known.judge("What is it?")[1] is None
     assert known.judge("Is it?")[1] is None
+
+
+def test_a_person_known_by_a_sentence_is_a_person_and_maybe_of_any_trade() -> None:
+    data = {
+        "title": "Ada Quill",
+        "description": "I am thinking of a person.",
+        "target_entity": "Ada Quill - a famous botanist who never travelled",
+        "category": "famous_person",
+    }
+    task = Task(env="telepathy", id="Ada", data=data)
+    known = user_of("a", target(task), Seed(0), persona("plain", Seed(0)))
+    asked = ["Is it a person?", "Is it an author?", "Is it a city?", "Is it not an animal?"]
+    assert [known.judge(question)[1] for question in asked] == [YES, MAYBE, NO, YES]
+    assert known.judge("Is it famous?")[1] == YES
+
+
+@pytest.mark.parametrize(
+    ("title", "category", "domain"),
+    [
+        ("Lion", "animal", "animal"),
+        ("Python", "technology", None),
+        ("Sphinx", "mythical_creature", None),
+        ("Mount Fuji", "geographic_location", "place"),
+        ("Orca", "ocean_creature", "animal"),
+        ("Football", "sport", None),
+    ],
+)
+def test_an_official_thing_is_ours_when_its_category_says_so(
+    title: str, category: str, domain: str | None
+) -> None:
+    found = known_entity(title, category)
+    assert (found and found[0]) == domain

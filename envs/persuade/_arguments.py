@@ -22,11 +22,12 @@ FULL = 2.5
 
 _RELEVANT = 1.5
 _SENTENCE = re.compile(r"[.!?;\n]+")
+_CLAUSE = re.compile(r"[.!?;,\n]+")
 _FEWEST_WORDS = 4
 _LIST_WORDS = 8
 _FEWEST_FUNCTION_WORDS = 0.15
-_DENSITY = 0.3
-"""The share of a sentence's words that carry something which must be the consideration's."""
+_DENSITY = 0.28
+"""The share of what a sentence says beside the subject that must be the consideration's."""
 
 _TO_THE_POINT = 3
 """Of so many sentences one must speak for something, or the hearer loses the thread."""
@@ -35,7 +36,7 @@ _FOCUS = 0.5
 """The same for the weight of all that it says of any consideration."""
 
 _REACH = 3
-"""How many words that carry something a negator turns round."""
+"""How many words that carry something a negator turns round, within a clause."""
 
 
 class Heard(NamedTuple):
@@ -55,19 +56,22 @@ class Arguments:
         # What the claim is about speaks neither for nor against it, and what its holder says
         # anyway, before or when asked, is no reason to give it up.
         held = {key for key, _ in _said(f"{claim} {argument}")}
+        self._subject = set(held)
         self._keys: list[dict[str, bool | None]] = []
         for consideration in considerations:
             about = held | {key for key, _ in _said(consideration.hint)}
+            self._subject |= about
             keys: dict[str, bool | None] = {
                 key: None for key, _ in _said(consideration.words) if key not in about
             }
-            for sentence in _SENTENCE.split(consideration.point):
-                keys |= {key: negated for key, negated in _said(sentence) if key not in about}
+            for clause in _CLAUSE.split(consideration.point):
+                keys |= {key: negated for key, negated in _said(clause) if key not in about}
             self._keys.append(keys)
         self._owners: dict[str, list[int]] = {}
         for i, keys in enumerate(self._keys):
             for key in keys:
                 self._owners.setdefault(key, []).append(i)
+        self._subject -= self._owners.keys()
 
     def weight(self, keys: set[str]) -> float:
         """How much of a whole point the keys are, from 0; above 1 is more than enough."""
@@ -80,9 +84,9 @@ class Arguments:
         denied = False
         sentences = speaking = 0
         for sentence in _SENTENCE.split(text[:HEARD_CHARS]):
-            said = words(sentence)
-            found = _keyed(said)
-            if not _is_sentence(len(said), len(found)):
+            clauses = [words(clause) for clause in sentence.split(",")]
+            found = [key for clause in clauses for key in _keyed(clause)]
+            if not _is_sentence(sum(map(len, clauses)), len(found)):
                 continue
             sentences += 1
             best = self._most(found)
@@ -113,7 +117,8 @@ class Arguments:
             return None
         # Words thrown together hit something, too, but much else beside it.
         focused = worth[best] >= _FOCUS * sum(worth.values())
-        return best if focused and hits[best] >= _DENSITY * len(found) else None
+        beside = len({key for key, _ in found} - self._subject)
+        return best if focused and hits[best] >= _DENSITY * beside else None
 
 
 @lru_cache(maxsize=1024)

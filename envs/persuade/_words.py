@@ -7,6 +7,8 @@ from .._hearing import synonym_table
 FUNCTION_WORDS = frozenset(
     word
     for line in """
+    simply during consider while person persons lot lots low high best better hard harder
+    actually especially certain able become becomes come comes happen happens find finds
     a about after again all also am an and any anybody anyone anything are aren't as at be
     because been before being but by can can't cannot could couldn't did didn't do does
     doesn't doing don't down each else even ever every everybody everyone everything few for

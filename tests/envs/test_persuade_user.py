@@ -113,6 +113,168 @@ def test_small_talk_own_side_lists_and_denials_speak_for_nothing(claim: str, tex
     assert spoken_for(claim, text) == []
 
 
+# Written as a chat model argues, before the words of the points were looked at.
+PARAGRAPHS: tuple[tuple[str, str, int], ...] = (
+    (
+        CASH,
+        (
+            "I understand why cards feel convenient, but consider older people who don't "
+            "have smartphones or bank accounts. For them, cash is the only way to shop "
+            "independently. Abolishing it would exclude them from daily life."
+        ),
+        0,
+    ),
+    (
+        CASH,
+        (
+            "Think about privacy: if every transaction is digital, banks, companies and the "
+            "government can track everything you buy. Cash lets people make purchases "
+            "anonymously."
+        ),
+        1,
+    ),
+    (
+        CASH,
+        (
+            "What happens during a power outage or a network failure? Without cash, people "
+            "could not pay for food or fuel, and shops would have to close."
+        ),
+        2,
+    ),
+    (
+        "Every employee should work from home five days a week.",
+        (
+            "While remote work has benefits, new employees learn best by being around "
+            "experienced colleagues. They pick up skills by asking questions and observing, "
+            "which is much harder online."
+        ),
+        0,
+    ),
+    (
+        "Every employee should work from home five days a week.",
+        (
+            "Working from home can be really isolating. Many people feel lonely when they "
+            "never see colleagues in person, and that harms their mental health."
+        ),
+        2,
+    ),
+    (
+        "Every employee should work from home five days a week.",
+        (
+            "Not everyone has a suitable home office. People living in small apartments "
+            "with kids or roommates may have no quiet space or proper desk to work."
+        ),
+        1,
+    ),
+    (
+        "School uniforms should be compulsory everywhere.",
+        (
+            "Uniforms can be a real financial burden for low-income families, who have to "
+            "buy expensive items that children quickly outgrow."
+        ),
+        0,
+    ),
+    (
+        "School uniforms should be compulsory everywhere.",
+        (
+            "Clothing is one of the ways teenagers express their individuality and "
+            "personality. Taking this away limits their freedom of expression."
+        ),
+        1,
+    ),
+    (
+        "School uniforms should be compulsory everywhere.",
+        (
+            "Uniforms don't really stop bullying. Kids will just find other things to tease "
+            "about, like phones, shoes or hairstyles."
+        ),
+        2,
+    ),
+    (
+        "The swimming pool should be reserved for clubs in the evening.",
+        (
+            "People who work during the day can only swim after work, so evenings are the "
+            "only time they have to exercise."
+        ),
+        0,
+    ),
+    (
+        "The swimming pool should be reserved for clubs in the evening.",
+        (
+            "The pool is funded by taxpayers' money, so it should be open to the whole "
+            "public, not just a small group of athletes."
+        ),
+        1,
+    ),
+    (
+        "The bus to the hospital should run only twice a day.",
+        (
+            "Patients have appointments at all times of the day, and many treatments cannot "
+            "simply be rescheduled to fit a bus timetable."
+        ),
+        0,
+    ),
+    (
+        "The bus to the hospital should run only twice a day.",
+        (
+            "Elderly people on low pensions can't afford to take a taxi every time they "
+            "need to see a doctor."
+        ),
+        1,
+    ),
+    (
+        "The bus to the hospital should run only twice a day.",
+        (
+            "Hospital staff such as nurses work in shifts, often early in the morning or "
+            "late at night, and rely on public transport to get to work."
+        ),
+        2,
+    ),
+    (
+        "Street musicians should need an expensive permit.",
+        (
+            "Many street musicians are students or poor people who simply couldn't afford "
+            "an expensive permit, so you would silence those who need the income most."
+        ),
+        0,
+    ),
+    (
+        "Street musicians should need an expensive permit.",
+        (
+            "Live music makes our streets lively and puts people in a good mood. Passers-by "
+            "smile and stay longer."
+        ),
+        1,
+    ),
+    (
+        "Letters to customers should be as long as possible.",
+        (
+            "Most customers won't read a long letter to the end, so they will miss the "
+            "important information and deadlines."
+        ),
+        0,
+    ),
+    (
+        "Letters to customers should be as long as possible.",
+        (
+            "Long letters cost more to print and to mail. You would save on paper and "
+            "postage by being brief."
+        ),
+        2,
+    ),
+)
+
+
+def test_most_paragraphs_of_a_chat_model_are_heard_and_none_for_something_else() -> None:
+    heard = [spoken_for(claim, text) for claim, text, _ in PARAGRAPHS]
+    right = sum(got == [meant] for got, (_, _, meant) in zip(heard, PARAGRAPHS, strict=True))
+    wrong = sum(
+        got not in ([], [meant]) for got, (_, _, meant) in zip(heard, PARAGRAPHS, strict=True)
+    )
+    assert right >= 14
+    assert wrong == 0
+
+
 # ---- moves
 
 

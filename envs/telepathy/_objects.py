@@ -124,7 +124,7 @@ light bulb; bulb; lightbulb | 2 | electric light glass indoors heat round
 candle | 2 | light heat indoors long
 flashlight; torch | 2 | electric light handle pocket long plastic outdoors
 match; matchstick | 1 | wood light heat long pocket
-lighter | 1.5 | light heat pocket modern plastic metal
+lighter | 1.5 | light heat pocket ~modern plastic metal
 clock; alarm clock | 2.5 | time measures indoors sound round bedroom
 wristwatch; watch | 1.5 | time measures hands round metal ~leather
 sundial | 3 | time measures outdoors round garden
@@ -149,10 +149,10 @@ rolling pin | 2.7 | kitchen wood long round handle
 refrigerator; fridge | 4.7 | kitchen electric cools container folds metal modern
 oven; stove | 4 | kitchen electric heat metal container folds
 microwave; microwave oven | 3.5 | kitchen device heat container folds metal keys sound
-toaster | 3 | kitchen electric heat metal modern
+toaster | 3 | kitchen electric heat metal ~modern
 blender; mixer | 3 | kitchen electric sharp container sound modern liquid cuts
 coffee machine; coffee maker | 3.3 | kitchen electric liquid heat modern keys
-dishwasher | 4 | kitchen electric cleans container folds liquid modern
+dishwasher | 4 | kitchen electric cleans container folds liquid ~modern
 washing machine; washer | 4.3 | electric cleans container indoors liquid sound modern bathroom
 vacuum cleaner; vacuum; hoover | 3.7 | electric cleans indoors sound wheels modern
 broom; brush broom | 4 | cleans wood handle long indoors
@@ -174,7 +174,7 @@ hat; cap | 2.5 | clothing head weather ~round
 helmet | 3 | head sport plastic round outdoors
 crown | 2.5 | head jewelry metal round
 glasses; eyeglasses; spectacles | 2 | head see glass folds transparent
-sunglasses | 2 | head weather outdoors plastic glass folds modern
+sunglasses | 2 | head weather outdoors plastic glass folds ~modern
 mask; face mask | 2.3 | head clothing
 scarf | 2.7 | clothing weather long soft heat
 glove; gloves; mitten | 2 | clothing hands weather soft ~leather
@@ -233,7 +233,7 @@ sewing machine | 3.3 | tool electric metal fasten sound
 rope | 3.5 | fasten long outdoors
 tape; sticky tape; adhesive tape | 1.7 | fasten plastic office round modern
 glue | 2 | fasten liquid office
-stapler | 2 | fasten office metal modern
+stapler | 2 | fasten office metal
 paper clip; paperclip | 0.9 | fasten office metal pocket
 pencil | 2 | writing wood office long pocket sharp
 pen; ballpoint | 2 | writing plastic office long pocket liquid
@@ -255,7 +255,7 @@ scale; scales; weighing scale | 2.7 | measures kitchen bathroom flat
 microscope | 3 | see glass office
 telescope | 3.7 | see glass long outdoors
 binoculars | 2.3 | see glass outdoors
-camera; digital camera | 2.3 | photos see keys
+camera; digital camera | 2.3 | photos see keys ~modern ~electric
 computer; desktop computer; pc | 3.7 | device screen keys office
 laptop; notebook computer | 2.7 | device screen keys office folds calls
 keyboard; computer keyboard | 2.7 | device keys office flat writing
@@ -267,7 +267,7 @@ television; tv; television set | 4 | device screen indoors sound flat
 radio | 2.7 | electric sound keys indoors modern
 headphones; earphones | 2 | device sound head modern
 microphone | 2 | electric sound handle long
-loudspeaker; speaker | 3 | device sound indoors
+loudspeaker; speaker | 3 | device sound indoors ~modern
 remote control; remote | 2 | device keys indoors long plastic
 game console; video game console; playstation | 2.7 | device toy keys indoors
 drone; quadcopter | 3 | device flies outdoors photos toy plastic sound
@@ -351,7 +351,7 @@ gun; pistol; revolver | 2.3 | weapon metal handle sound
 cannon | 5 | weapon metal sound wheels outdoors
 bow; bow and arrow; longbow | 3.7 | weapon wood sport strings outdoors
 traffic light; stoplight | 4.3 | electric light outdoors metal
-fan; electric fan | 3.3 | electric cools sound indoors round modern
+fan; electric fan | 3.3 | electric cools sound indoors round
 air conditioner; air conditioning | 4 | device cools indoors sound
 heater; radiator | 3.7 | heat indoors metal
 fireplace; chimney | 4.6 | heat light indoors

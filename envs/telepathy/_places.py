@@ -71,6 +71,7 @@ cars | Is it known for making cars? | cars; car industry; automobiles
 coffee | Is it known for growing coffee? | coffee
 pasta | Is it known for pasta and pizza? | pasta; pizza
 sushi | Is it known for sushi? | sushi
+incas | Was it home to the Incas? | inca; incas; inca empire
 tango | Is it known for the tango? | tango
 kangaroos | Do kangaroos live there? | kangaroos; kangaroo
 elephants | Do elephants live there in the wild? | elephants; elephant
@@ -117,9 +118,9 @@ ENTITIES = """
 france | 7 | country europe eu coast french olympics fashion cars
 germany | 7 | country europe eu coast german olympics cars
 italy | 7 | country europe eu coast olympics fashion pasta ~hot cars
-spain | 7 | country europe eu coast spanish monarchy olympics hot cars
-portugal | 7 | country europe eu coast portuguese hot
-greece | 7 | country europe eu coast olympics hot ruins ancient
+spain | 7 | country europe eu coast spanish monarchy olympics ~hot cars
+portugal | 7 | country europe eu coast portuguese ~hot
+greece | 7 | country europe eu coast olympics ~hot ruins ancient
 switzerland | 7 | country europe landlocked german french ~cold
 austria | 7 | country europe eu landlocked german
 netherlands; holland | 7 | country europe eu coast monarchy canals olympics
@@ -144,7 +145,7 @@ iran; persia | 7 | country oil asia coast middleeast hot
 egypt | 7 | country africa ~asia coast hot arabic hundred pyramids ~middleeast egypt
 morocco | 7 | country africa coast hot arabic monarchy
 nigeria | 7 | country oil africa coast hot english hundred ~elephants
-kenya | 7 | country africa coast hot english elephants coffee
+kenya | 7 | country africa coast hot english elephants coffee ~southern
 ethiopia | 7 | country africa landlocked hot hundred coffee elephants
 south africa | 7 | country africa coast english southern elephants ~hot
 madagascar | 7 | country africa coast island southern hot french
@@ -157,9 +158,9 @@ mongolia | 7 | country asia landlocked cold
 nepal | 7 | country asia landlocked elephants
 thailand | 7 | country asia coast hot monarchy elephants
 vietnam | 7 | country asia coast hot coffee ~hundred ~elephants
-indonesia | 7 | country asia coast hot island hundred southern elephants coffee
+indonesia | 7 | country asia coast hot island hundred ~southern elephants coffee
 philippines; the philippines | 7 | country asia coast hot island hundred english
-singapore | 6.7 | country city asia coast hot island english
+singapore | 6.7 | country capital asia coast hot island english
 australia | 7 | country oceania coast ~island english southern hot olympics kangaroos ~monarchy
 new zealand | 7 | country oceania coast island english southern ~monarchy
 united states; usa; america; united states of america | 7 | country ~oil northamerica coast english hundred olympics cars usa ~bears
@@ -169,22 +170,22 @@ cuba | 7 | country northamerica caribbean coast island spanish hot
 jamaica | 7 | country northamerica caribbean coast island english hot ~monarchy coffee
 brazil | 7 | country southamerica coast portuguese hot hundred southern olympics coffee
 argentina | 7 | country southamerica coast spanish southern tango
-chile | 7 | country southamerica coast spanish southern
-peru | 7 | country southamerica coast spanish southern hot coffee
-colombia | 7 | country southamerica coast spanish hot coffee
-bolivia | 7 | country southamerica landlocked spanish southern
+chile | 7 | country ~incas southamerica coast spanish southern
+peru | 7 | country incas southamerica coast spanish southern hot coffee
+colombia | 7 | country southamerica coast spanish hot coffee ~southern
+bolivia | 7 | country incas southamerica landlocked spanish southern
 greenland | 7 | island coast cold northamerica bears natural record
 paris | 6.7 | capital europe france eu olympics fashion
 london | 6.7 | capital europe uk english olympics monarchy fashion
 berlin | 6.7 | capital europe german eu olympics
-rome | 6.7 | capital europe italy eu olympics ancient pasta hot
-madrid | 6.7 | capital europe eu spanish hot
-athens | 6.7 | capital europe eu olympics ancient hot coast
+rome | 6.7 | capital europe italy eu olympics ancient pasta ~hot
+madrid | 6.7 | capital europe eu spanish ~hot
+athens | 6.7 | capital europe eu olympics ancient ~hot coast
 vienna | 6.7 | capital europe eu german
 amsterdam | 6.7 | capital europe eu canals olympics
 venice | 6.7 | city europe italy eu canals coast
 milan | 6.7 | city europe italy eu fashion
-barcelona | 6.7 | city europe eu spanish coast olympics hot
+barcelona | 6.7 | city europe eu spanish coast olympics ~hot
 istanbul; constantinople | 6.7 | city asia europe coast ancient
 moscow | 6.7 | capital europe cold olympics soviet
 cairo | 6.7 | capital africa egypt hot arabic pyramids
@@ -213,7 +214,7 @@ mount fuji; fuji | 7 | volcano mountain asia
 vesuvius; mount vesuvius | 7 | volcano mountain europe italy coast
 alps; the alps | 7 | mountain europe france italy german
 himalayas; himalaya | 7 | mountain asia india china record
-andes; the andes | 7 | mountain southamerica southern record spanish
+andes; the andes | 7 | mountain incas southamerica southern record spanish
 nile; river nile; the nile | 7 | river africa egypt record hot
 amazon; amazon river | 7 | river southamerica record hot southern portuguese
 mississippi; mississippi river | 7 | river usa
@@ -222,12 +223,12 @@ thames; river thames | 7 | river europe uk
 ganges; river ganges | 7 | river asia india hot
 sahara; sahara desert | 7 | desert africa hot record arabic egypt
 gobi; gobi desert | 7 | desert asia china cold
-pacific ocean; pacific | 7 | ocean record oceania asia america southern
-atlantic ocean; atlantic | 7 | ocean europe africa america southern
+pacific ocean; pacific | 7 | ocean record oceania asia america ~southern
+atlantic ocean; atlantic | 7 | ocean europe africa america ~southern
 mediterranean sea; mediterranean | 7 | ocean europe africa asia hot
 dead sea | 7 | lake asia middleeast hot
 loch ness | 7 | lake europe uk
-lake victoria | 7 | lake africa southern hot
+lake victoria | 7 | lake africa ~southern hot
 niagara falls; niagara | 6.5 | waterfall northamerica usa english
 victoria falls | 6.5 | waterfall africa southern hot
 grand canyon | 7 | natural usa stone hot
@@ -250,7 +251,7 @@ colosseum; coliseum | 6.2 | landmark europe italy ancient stone ruins entertainm
 acropolis; parthenon | 6.2 | landmark europe ancient stone ruins religious
 stonehenge | 6 | landmark europe uk ancient stone ruins
 pompeii | 6.5 | landmark europe italy ancient stone ruins ~city
-machu picchu | 6.5 | landmark southamerica medieval stone ruins southern ~mountain spanish
+machu picchu | 6.5 | landmark incas southamerica medieval stone ruins southern ~mountain spanish
 petra | 6.5 | landmark asia middleeast ancient stone ruins tomb hot
 angkor wat | 6.4 | landmark asia religious stone hot medieval record
 great wall of china; great wall | 7 | landmark asia china ~ancient ~medieval stone record
@@ -259,7 +260,7 @@ versailles; palace of versailles | 6.4 | palace europe france medieval museum
 buckingham palace | 6.3 | palace europe uk medieval monarchy
 neuschwanstein; neuschwanstein castle | 6.2 | palace europe german modern stone
 kremlin; the kremlin | 6.5 | palace europe medieval soviet
-alhambra | 6.4 | palace europe spanish medieval hot
+alhambra | 6.4 | palace europe spanish medieval ~hot
 louvre; the louvre | 6.3 | museum palace europe france medieval pyramids
 notre dame; notre dame cathedral | 6.2 | religious europe france medieval stone
 sagrada familia | 6.3 | religious europe spanish modern stone

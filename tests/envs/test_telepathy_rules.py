@@ -198,14 +198,14 @@ async def test_scripts_are_ordered() -> None:
 
 @pytest.mark.parametrize("exploit", ["guess-spam", "many-names", "names-asked", "injection"])
 async def test_an_exploit_gains_nothing_in_fixed(exploit: str) -> None:
-    honest, _ = await rewards("three-guesses", 400, "train")
-    assert (await rewards(exploit, 400, "train"))[0] <= honest
+    honest, _ = await rewards("three-guesses", 250, "train")
+    assert (await rewards(exploit, 250, "train"))[0] <= honest
 
 
 async def test_as_released_guesses_without_end_pay() -> None:
-    honest, _ = await rewards("three-guesses", 400, "train", behaviour="official")
-    spam, _ = await rewards("guess-spam", 400, "train", behaviour="official")
-    asked, _ = await rewards("names-asked", 400, "train", behaviour="official")
+    honest, _ = await rewards("three-guesses", 250, "train", behaviour="official")
+    spam, _ = await rewards("guess-spam", 250, "train", behaviour="official")
+    asked, _ = await rewards("names-asked", 250, "train", behaviour="official")
     # Sixteen draws of about 170 things, against three.
     assert spam - honest > 0.04
     assert asked - honest > 0.03
@@ -290,7 +290,7 @@ def test_gymnasium_finds_nothing_wrong(behaviour: str) -> None:
 
 @pytest.mark.parametrize("manner", ["plain", "any"])
 async def test_it_conforms(manner: str) -> None:
-    report = await check_gym(gym, seed=Seed(2), options={"persona": manner}, company=100)
+    report = await check_gym(gym, seed=Seed(2), options={"persona": manner}, company=40)
     assert [c for c in report.checks if c.status != "passed"] == []
 
 

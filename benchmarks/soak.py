@@ -47,8 +47,12 @@ from duologue.agents.models._faulty import FaultyModel
 from duologue.agents.models._limits import Limits, LimitsConfig
 from duologue.agents.models._vllm import open_vllm
 from duologue.engine import (
+    End,
+    Key,
     RolloutConfig,
     Seed,
+    Store,
+    Trajectory,
     open_reader,
     open_rollouts,
     open_store,
@@ -69,6 +73,7 @@ from duologue.envs import MakeAgent, find, make_dialogues, scripted_agent, token
 from duologue.envs._faulty import faulty_gym
 from duologue.plans import KINDS, preset
 
+PHASE = "soak"
 BOOKS = "invariants, ends and resources hold"
 GOODPUT = 0.8
 REPLY_S = 2.0
@@ -138,7 +143,7 @@ async def soak(
     faults = Faults(plan, KINDS)
     ledger = FaultLedger(faults)
     make = make_dialogues(faulty_gym(gym, faults), seat(faults), max_turns=8)
-    dialogues = FaultyDialogues(make, faults, ledger=ledger)
+    dialogues = FaultyDialogues(make, faults, ledger=ledger, phase=PHASE)
     config = RolloutConfig(
         live=live, deadline_s=min(DEADLINE_S, plan.deadline_s or inf), retry_budget=0.5
     )
@@ -151,6 +156,7 @@ async def soak(
         began = anyio.current_time()
         finished = 0
         async with open_store(path) as store:
+            await _fill(store)
             make_store_faulty(store, faults)
             async with (
                 open_rollouts(
@@ -159,6 +165,7 @@ async def soak(
                     seed=Seed(0),
                     config=config,
                     store=store,
+                    phase=PHASE,
                     observer=dialogues,
                 ) as rollouts,
                 anyio.create_task_group() as watch,
@@ -177,7 +184,9 @@ async def soak(
         report = ledger.report()
         try:
             with open_reader(path) as reader:
-                check_invariants(stats=stats, reader=reader, before=before, after=after)
+                check_invariants(
+                    stats=stats, reader=reader, phase=PHASE, before=before, after=after
+                )
             if report.surprises:
                 raise InvariantBroken(f"{report.surprises} surprises: {report.surprised}")
         except InvariantBroken as error:
@@ -197,6 +206,20 @@ async def soak(
         broken=broken,
         faults=report if plan.faults else None,
     )
+
+
+async def _fill(store: Store) -> None:
+    """SQLite keeps 2 MiB of pages, which the first 8,000 dialogues fill: here they are."""
+
+    async def append(group: int) -> None:
+        for sample in range(128):
+            key = Key(group, sample)
+            empty = Trajectory(key=key, task="t", env="e", split="train", end=End.DONE)
+            await store.append("warming up", empty, seconds=0.0)
+
+    async with anyio.create_task_group() as tasks:
+        for group in range(64):
+            tasks.start_soon(append, group)
 
 
 async def _sample(samples: list[tuple[float, float]], every_s: float) -> None:

@@ -340,6 +340,8 @@ class BufferMachine(Machine):
             lambda: self.buffer.take(count, fresh=lambda one: one.ordinal >= floor)
         )
         self.taker = (errand, count)
+        # It looks at what is there before it asks for more than the bytes allow.
+        self._serve(errand, count)
         self._move()
 
     @precondition(lambda self: self.taker is None)

@@ -114,21 +114,23 @@ def _search(domain: Domain, rng: Random, *, few: int, slips: float) -> Script:
     asked: set[int] = set()
     guesses: Iterator[Action] | None = None
 
+    def choose() -> int | None:
+        """The next question's place; None when there is nothing left to ask."""
+        if pending is not None and pending not in asked:
+            return pending  # it was dodged: once more
+        best = best_questions(domain.name, left)
+        pool = best if rng.random() >= slips else range(len(domain.attributes))
+        unasked = [place for place in pool if place not in asked]
+        return rng.choice(unasked) if unasked else None
+
     def script(messages: Sequence[Message]) -> Action:
         nonlocal left, pending, guesses
-        if pending is not None:
-            verdict = verdict_in(messages[-1].content)
-            if verdict is not None:
-                left &= _masks(domain.name)[pending][verdict]
-                asked.add(pending)
+        if pending is not None and (verdict := verdict_in(messages[-1].content)) is not None:
+            left &= _masks(domain.name)[pending][verdict]
+            asked.add(pending)
         if guesses is None and left.bit_count() > few:
-            best = best_questions(domain.name, left)
-            pool = best if rng.random() >= slips else tuple(range(len(domain.attributes)))
-            if verdict_missing(pending, asked):
-                pool = (pending,) if pending is not None else pool  # it was dodged: once more
-            open_ = [place for place in pool if place not in asked]
-            if open_:
-                pending = rng.choice(open_)
+            pending = choose()
+            if pending is not None:
                 question = domain.attributes[pending].question
                 return Action("action", rng.choice(_WRAPS).format(question))
         pending = None
@@ -137,11 +139,6 @@ def _search(domain: Domain, rng: Random, *, few: int, slips: float) -> Script:
         return next(guesses, _GIVE_UP)
 
     return script
-
-
-def verdict_missing(pending: int | None, asked: set[int]) -> bool:
-    """Whether the last question has not been answered."""
-    return pending is not None and pending not in asked
 
 
 def _left(domain: Domain, left: int, rng: Random) -> Iterator[Action]:

@@ -107,7 +107,7 @@ def _action(call: object) -> Action | None:
 
 
 def _are_arguments(value: Any) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict) and isinstance(value.get("choice"), str)
+    return isinstance(value, dict) and isinstance(cast("dict[str, Any]", value).get("choice"), str)
 
 
 def whole_text(text: str) -> str:

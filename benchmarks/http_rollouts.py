@@ -98,8 +98,12 @@ class Timed:
     def __init__(self, model: Model) -> None:
         self._model = model
         self.waits_s: list[float] = []
-        self.open: Callable[[str], None] = model.open
-        self.close: Callable[[str], None] = model.close
+
+    def open(self, session: str) -> None:
+        self._model.open(session)
+
+    def close(self, session: str) -> None:
+        self._model.close(session)
 
     async def generate(self, request: Request) -> Generation:
         began = time.perf_counter()
@@ -241,7 +245,12 @@ def show(
     rest = figures["cpu_ms_per_turn"]["median"] - sum(shares.values())
     shares = {key: round(value, 4) for key, value in {**shares, "rest": rest}.items()}
     if as_json:
-        what = {"what": "rollouts over HTTP", "live": scenario.live, "loop": loop, "n": count}
+        what: dict[str, Any] = {
+            "what": "rollouts over HTTP",
+            "live": scenario.live,
+            "loop": loop,
+            "n": count,
+        }
         what["latency_s"] = scenario.latency_s
         print(json.dumps({**what, **figures, "parts_ms": shares, **machine()}), flush=True)
         return

@@ -22,7 +22,7 @@ from ..engine import (
     Task,
     UsageError,
 )
-from ._env import Env, Gym
+from ._env import Env, Gym, Voice
 from ._voices import MakeVoices
 
 MakeAgent = Callable[[Task, str, Seed], Agent]
@@ -91,7 +91,7 @@ def make_dialogues(
     def make(task: Task, key: Key, seed: Seed) -> Dialogue:
         session = f"{phase}/{key.group:09d}/{key.sample:04d}"
         try:
-            spoken = {} if voices is None else voices(task, session, seed)
+            spoken: Mapping[str, Voice] = {} if voices is None else voices(task, session, seed)
             env = gym.make(task, seed / "env", **chosen, **spoken)
         except (PartyError, UsageError):
             # A setting that cannot be is wrong for every task alike: it is the caller's to mend.

@@ -91,7 +91,7 @@ def mixture(name: str, parts: Sequence[tuple[Gym, float]], summary: str = "") ->
 
 def _options(gym: Gym, given: Mapping[str, Any]) -> dict[str, Any]:
     """What `gym` is told of a mixture's options."""
-    own = given.get(gym.name) or {}
+    own: dict[str, Any] = given.get(gym.name) or {}
     unknown = sorted(set(own) - set(gym.options))
     if unknown:
         raise UsageError(

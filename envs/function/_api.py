@@ -29,7 +29,7 @@ def get_default_config() -> FunctionGymConfig:
 class FunctionEnv(OfficialEnv):
     """The official environment. The step penalty grows with every step, as released."""
 
-    config: FunctionGymConfig
+    config: FunctionGymConfig  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(self, config: FunctionGymConfig | None = None) -> None:
         super().__init__(gym, config or get_default_config())

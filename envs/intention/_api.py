@@ -32,7 +32,7 @@ def get_default_config() -> IntentionGymConfig:
 class IntentionEnv(OfficialEnv):
     """The official environment. The user and the judge are rule-based unless given."""
 
-    config: IntentionGymConfig
+    config: IntentionGymConfig  # pyright: ignore[reportIncompatibleVariableOverride]
     bare = "action"
 
     def __init__(

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Generator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -24,8 +24,8 @@ class Simulator(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     rubbish = 0
-    asked: Counter[str] = Counter()
-    seen: list[str] = []
+    asked: ClassVar[Counter[str]] = Counter()
+    seen: ClassVar[list[str]] = []
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -60,7 +60,7 @@ class Simulator(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def simulator(monkeypatch: pytest.MonkeyPatch) -> Generator[str]:
-    monkeypatch.setattr(Simulator, "asked", Counter())
+    monkeypatch.setattr(Simulator, "asked", Counter[str]())
     monkeypatch.setattr(Simulator, "seen", [])
     monkeypatch.setattr(Simulator, "rubbish", 0)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)

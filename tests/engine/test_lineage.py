@@ -64,8 +64,9 @@ def test_the_distance_is_the_way_up_and_down_the_tree(
 
 def test_numbers_are_used_once() -> None:
     lineage = Lineage()
+    assert 5 not in lineage
     lineage.add(5, 0)
-    assert lineage.next_version == 6
+    assert 5 in lineage and lineage.next_version == 6
     with pytest.raises(StoreError, match="version 5 exists already"):
         lineage.add(5, 0)
     with pytest.raises(StoreError, match="version 7 names parent 6"):

@@ -9,10 +9,11 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import anyio
 import msgspec
@@ -341,6 +342,33 @@ async def test_a_groups_row_that_was_lost_stops_the_store(tmp_path: Path) -> Non
                     await checkpoint()
             store._writer.connection.execute("PRAGMA max_page_count = 1000000")
             await expect_error(store, trajectory(0), "lost a group")
+
+
+async def test_nothing_is_written_after_a_groups_row_that_was_lost(tmp_path: Path) -> None:
+    """Not even what was handed over while it was being lost: its group would not be there."""
+    path = tmp_path / "run.db"
+    go = threading.Event()
+    with pytest.raises(StoreError, match=r"lost a group.s row and takes no more: injected"):
+        async with open_store(path) as store:
+            writer: Any = store._writer
+            real = writer.commit
+
+            def commit(batch: Any) -> StoreError | None:
+                if not go.wait(10) or any(not write.awaited for write in batch):
+                    return StoreError(f"injected into {path}")
+                return cast("StoreError | None", real(batch))
+
+            writer.commit = commit
+            await store.open_group("p", 0, Task(env="e", id="t"))
+            await settle()
+            assert store.hop().depth == 0  # the writer has it in hand
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(expect_error, store, trajectory(0), "injected")
+                await settle()
+                assert store.hop().depth == 1
+                go.set()
+    with open_reader(path) as reader:
+        assert reader.count() == 0 and reader.next_group("p") == 0
 
 
 async def test_a_store_that_another_process_holds_is_an_error(tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ smoke: $(STAMP)
 	$(BIN)/python benchmarks/import_time.py --quick
 	$(BIN)/python benchmarks/engine.py --quick
 	$(BIN)/python benchmarks/overlap.py --quick
+	$(BIN)/python benchmarks/soak.py --quick --only virtual
 
 # The same dialogue on other rollout engines, each in an environment of its own (.peers/, some GB).
 peers: $(STAMP)

@@ -60,6 +60,7 @@ class Slow:
     """A model that takes a second over the same call each time, and counts."""
 
     def __init__(self) -> None:
+        self.pause_s = REPLY_S
         self.asked = self.opened = self.closed = 0
         self.pushed: list[tuple[int, str]] = []
 
@@ -70,7 +71,7 @@ class Slow:
         self.closed += 1
 
     async def generate(self, request: Request) -> Generation:
-        await anyio.sleep(REPLY_S)
+        await anyio.sleep(self.pause_s)
         self.asked += 1
         return Generation(text=CALL)
 
@@ -320,6 +321,7 @@ def test_an_answer_that_is_empty_has_no_tokens_either() -> None:
 @pytest.mark.anyio
 async def test_noise_in_a_reply_can_be_stored_and_read(tmp_path: Path) -> None:
     bench = Bench(Fault(kind="unicode_noise"))
+    bench.model.pause_s = 0.0
     path = tmp_path / "run.db"
     async with open_store(path) as store:
         talks = await bench.talk(1, store=store)

@@ -438,7 +438,15 @@ def test_a_directory_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
 @contextmanager
 def begun(cwd: Path, *words: object) -> Generator[subprocess.Popen[str]]:
     pipe = subprocess.PIPE
-    with subprocess.Popen(command(*words), cwd=cwd, stdout=pipe, stderr=pipe, text=True) as process:
+    with subprocess.Popen(
+        command(*words),
+        cwd=cwd,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        # Tests that a shell runs in the background inherit deafness to it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
         try:
             yield process
         finally:
@@ -451,7 +459,7 @@ def ended(process: subprocess.Popen[str]) -> Done:
 
 
 def wait_for(ready: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    for _ in range(600):
+    for _ in range(1800):
         assert process.poll() is None, process.communicate()
         try:
             if ready():

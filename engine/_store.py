@@ -30,6 +30,11 @@ from ._writer import TRAJECTORIES, Row, Write, Writer
 QUEUE = 4096
 """Writes that wait for the writer at most, and so the most that share a transaction."""
 
+GATHER_S = 0.015
+"""How long the writer waits for company before it writes a trajectory, where trajectories come
+thick enough that the last transaction had several: a transaction of one costs nearly what one of
+ten does. A lone dialogue after another never waits."""
+
 QUEUE_BYTES = 64 << 20
 """Bytes of records that are handed over and not yet durable, at most; the last may exceed it."""
 
@@ -212,13 +217,17 @@ class Store:
         # Shielded, because whoever is cancelled, what was handed over is still written; the
         # mailbox's closing is what ends it.
         with anyio.CancelScope(shield=True):
+            crowded = False
             while True:
                 try:
                     batch = [await self._mailbox.get()]
                 except MailboxClosed:
                     return
+                if crowded and batch[0].size and not self._closed:
+                    await anyio.sleep(GATHER_S)
                 while len(batch) < QUEUE and (write := self._mailbox.get_nowait()) is not None:
                     batch.append(write)
+                crowded = len(batch) > 1
                 # What was handed over while a group's row was being lost must not be written after
                 # it: the group's trajectories would be there without the group, and a resume, which
                 # numbers its groups after the last one there, would never run the lost one again.

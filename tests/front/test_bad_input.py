@@ -445,7 +445,7 @@ def begun(cwd: Path, *words: object) -> Generator[subprocess.Popen[str]]:
         stderr=pipe,
         text=True,
         # Tests that a shell runs in the background inherit deafness to it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
     ) as process:
         try:
             yield process

@@ -66,8 +66,9 @@ class Writer:
     """One connection, one file of records. Made, used and closed in one thread at a time."""
 
     def __init__(self, path: Path, *, name: str, config: str, facts: dict[str, str], create: bool):
-        self.path = path
-        self.connection = _connect(path, create)
+        self.path: Path = path
+        self.connection: sqlite3.Connection = _connect(path, create)
+        self.life: int
         try:
             self.life, first = _prepare(self.connection, name, config, facts)
             self._records = RecordWriter(path, first)

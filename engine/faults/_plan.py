@@ -105,13 +105,13 @@ class Attempt:
     def __init__(
         self, phase: str, env: str, task: str, key: Key, number: int, identity: int, dialogue: int
     ) -> None:
-        self.phase = phase
-        self.env = env
-        self.task = task
-        self.key = key
-        self.number = number
-        self.identity = identity  # names its chances; `dialogue` those that all attempts share
-        self.dialogue = dialogue
+        self.phase: str = phase
+        self.env: str = env
+        self.task: str = task
+        self.key: Key = key
+        self.number: int = number
+        self.identity: int = identity  # names its chances; `dialogue` those that all attempts share
+        self.dialogue: int = dialogue
         self.kinds: set[str] = set()
 
 

@@ -126,7 +126,7 @@ class Archive:
         notes: Sequence[str] = (),
     ) -> None:
         self.replay = replay
-        self.shown = 0
+        self.shown: int = 0
         self._notes = tuple(notes)
         self._unspelled = unspelled or "the tokenizer does not read them as they were recorded"
         self._dialogues, self._size = dialogues, size

@@ -27,13 +27,12 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from _common import machine
+from _mock import mock_server
 from _outside import Outside, cpu_s
 
 HERE = Path(__file__).resolve().parent
@@ -141,21 +140,6 @@ def set_up(home: str, torch_index: str) -> None:
 # ---------------------------------------------------------------- the model
 
 
-@contextmanager
-def mock_server(folder: Path) -> Generator[tuple[str, int]]:
-    """The server in its own process: its address and process id."""
-    command = [sys.executable, HERE / "mock_server.py", "--answers", folder / "answers.json"]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin is not None and process.stdout is not None
-        try:
-            port = process.stdout.readline().split()[1]
-            yield f"http://127.0.0.1:{port}", process.pid
-        finally:
-            process.stdin.close()
-
-
 def answered(url: str) -> int:
     with urllib.request.urlopen(f"{url}/stats") as response:
         return int(json.load(response)["answered"])
@@ -174,7 +158,7 @@ def measure(
         folder = Path(name)
         shutil.copytree(prepared, folder, dirs_exist_ok=True)
         log = folder / "log"
-        with mock_server(folder) as (url, server):
+        with mock_server("--answers", str(folder / "answers.json")) as (url, server):
             arguments = {
                 "--url": url,
                 "--live": live,
@@ -316,6 +300,9 @@ def main() -> int:
         for contestant in CONTESTANTS
         if any(text in contestant.name for text in options.only or [""])
     ]
+    if not chosen:
+        names = ", ".join(contestant.name for contestant in CONTESTANTS)
+        parser.error(f"--only {options.only} names nobody; there are: {names}")
     if options.quick:
         # A program started every turn takes its time, however few dialogues there are.
         chosen = [contestant for contestant in chosen if not contestant.most]

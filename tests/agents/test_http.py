@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import ssl
-import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -646,7 +645,6 @@ async def test_connections_stay_below_what_the_process_may_open(
             pytest.fail("there is no file left for a connection")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="sockets are no files there")
 def test_every_file_that_is_open_leaves_one_connection_less() -> None:
     before = _http.connections_left()
     with contextlib.ExitStack() as stack:

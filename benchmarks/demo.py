@@ -4,6 +4,8 @@ Runs `duologue demo` for seeds 0, 1 and 2 and once without the cold start, and c
 tasks: the trained policy averages at least 0.80 of the expert, beats both simple policies on
 average, earns at least 1.6 times the cold start on every seed, takes at most 5 minutes; the random
 policy earns at most 0.72 of the expert; without the cold start training stays under 0.10.
+
+With --quick seed 0 alone, whole, and held to what it earns: for machines whose speed nobody knows.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -46,29 +49,30 @@ def demo(folder: Path, *arguments: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one short run, nothing checked")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="seed 0 alone, however long it takes")
     parser.add_argument("--json", action="store_true", help="one object a line")
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
-    short = ["-s", "train.steps=3", "-s", "coldstart.steps=20", "-s", "eval.tasks=20"]
-    extra = short if options.quick else []
-    seeds = range(1 if options.quick else options.seeds)
     with tempfile.TemporaryDirectory() as name:
         runs: list[dict[str, Any]] = []
-        for seed in seeds:
-            runs.append(demo(Path(name) / str(seed), "--seed", str(seed), *extra))
+        for seed in range(1 if options.quick else options.seeds):
+            runs.append(demo(Path(name) / str(seed), "--seed", str(seed)))
             _show({"seed": seed, **runs[-1]}, options.json)
-        bare = demo(Path(name) / "bare", "--no-cold-start", *extra)
-        _show({"seed": 0, "cold_start": False, **bare}, options.json)
-    broken = [] if options.quick else check(runs, bare)
+        bare = None
+        if not options.quick:
+            bare = demo(Path(name) / "bare", "--no-cold-start")
+            _show({"seed": 0, "cold_start": False, **bare}, options.json)
+    broken = check(runs, bare, inf if options.quick else LIMIT_S)
     summary = {"what": "demo", "n": len(runs), "broken": broken, **machine()}
     _show(summary, options.json)
     sys.exit(bool(broken))
 
 
-def check(runs: list[dict[str, Any]], bare: dict[str, Any]) -> list[str]:
-    """The promises that do not hold, in words."""
+def check(runs: list[dict[str, Any]], bare: dict[str, Any] | None, limit_s: float) -> list[str]:
+    """The promises that do not hold, in words. bare: the run without the cold start, if any."""
     mean = {
         name: sum(run["fraction"][name] for run in runs) / len(runs) for name in runs[0]["fraction"]
     }
@@ -77,15 +81,15 @@ def check(runs: list[dict[str, Any]], bare: dict[str, Any]) -> list[str]:
         f"beats random-topic {mean['random-topic']:.3f}": mean["trained"] > mean["random-topic"],
         f"beats fixed-order {mean['fixed-order']:.3f}": mean["trained"] > mean["fixed-order"],
         f"random-topic {mean['random-topic']:.3f} <= 0.72": mean["random-topic"] <= 0.72,
-        f"without a cold start {bare['fraction']['trained']:.3f} < 0.10": (
-            bare["fraction"]["trained"] < 0.10
-        ),
     }
+    if bare is not None:
+        earned = bare["fraction"]["trained"]
+        promises[f"without a cold start {earned:.3f} < 0.10"] = earned < 0.10
     for seed, run in enumerate(runs):
         gain = run["fraction"]["trained"] / run["fraction"]["cold-start"]
         promises[f"seed {seed}: {gain:.2f} >= 1.6 x the cold start"] = gain >= 1.6
-        promises[f"seed {seed}: {run['seconds']:.0f} s <= {LIMIT_S:.0f} s"] = (
-            run["seconds"] <= LIMIT_S
+        promises[f"seed {seed}: {run['seconds']:.0f} s <= {limit_s:.0f} s"] = (
+            run["seconds"] <= limit_s
         )
         promises[f"seed {seed}: {run['shared_tasks']} shared tasks"] = run["shared_tasks"] == 0
     return [promise for promise, holds in promises.items() if not holds]

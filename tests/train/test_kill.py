@@ -332,6 +332,15 @@ BOTH = aims(
     ("append", "after", 37),
 )
 FEW = [ENGINE[1], ENGINE[8], LEARNER[2], LEARNER[6], BOTH[0], BOTH[3]]
+KILLS = int(os.environ.get("DUOLOGUE_KILLS", "10"))
+"""Of each kind, the few included: the soak's."""
+
+
+def rest(aims: Sequence[Aim]) -> list[Aim]:
+    """Those of a kind that are not among the few, as many as there are to be, far apart."""
+    others = [aim for aim in aims if aim not in FEW]
+    count = max(0, min(KILLS - (len(aims) - len(others)), len(others)))
+    return [others[number * len(others) // count] for number in range(count)]
 
 
 def shoot(aim: Aim, reference: Run, started: Path, folder: Path) -> None:
@@ -350,7 +359,7 @@ def test_run_killed_once_ends_like_one_left_alone(
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("aim", [a for a in ENGINE + LEARNER + BOTH if a not in FEW], ids=str)
+@pytest.mark.parametrize("aim", [*rest(ENGINE), *rest(LEARNER), *rest(BOTH)], ids=str)
 def test_run_killed_at_any_moment_ends_like_one_left_alone(
     aim: Aim, reference: Run, started: Path, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from ..engine import Action, Message, Seed, Task
+from ..engine import Action, Message, Seed, Task, Trajectory
 
 
 class Step(Struct, frozen=True, kw_only=True, gc=False):
@@ -75,6 +75,10 @@ class Gym:
     voices:  which of `user` and `judge` may be a `Voice`.
     hidden:  strings of a task that no agent may get to see, whatever it does, unless it said them
              itself. Leave out what an honest question may be answered with.
+    metric:  what a finished dialogue is worth where results are reported, if that is not the sum
+             of its rewards.
+    best:    the most that `metric` allows on a task; 1 when left out.
+    parts:   the gyms of a mixture, by name.
     """
 
     name: str
@@ -87,8 +91,17 @@ class Gym:
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     voices: tuple[str, ...] = ()
     hidden: Callable[[Task], Iterable[str]] | None = None
+    metric: Callable[[Task, Trajectory], float] | None = None
+    best: Callable[[Task], float] | None = None
+    parts: Mapping[str, Gym] = field(default_factory=dict[str, "Gym"])
     summary: str = ""
 
     def limit(self, task: Task) -> int:
         """How many turns a dialogue on `task` may have."""
         return self.max_turns if self.turns is None else self.turns(task)
+
+    def score(self, task: Task, trajectory: Trajectory) -> tuple[float, float]:
+        """What a dialogue on `task` is worth by its gym's metric, and the most it could be."""
+        gym = self.parts.get(task.env, self)
+        worth = trajectory.reward if gym.metric is None else gym.metric(task, trajectory)
+        return worth, 1.0 if gym.best is None else gym.best(task)

@@ -85,6 +85,7 @@ def mixture(name: str, parts: Sequence[tuple[Gym, float]], summary: str = "") ->
         options={**{key: None for key in shared}, **{key: {} for key in gyms}},
         voices=tuple(sorted({voice for gym in gyms.values() for voice in gym.voices})),
         hidden=hidden,
+        parts=gyms,
         summary=summary or f"Tasks of {', '.join(gyms)}, by weight.",
     )
 

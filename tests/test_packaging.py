@@ -110,7 +110,7 @@ PUBLIC = {
     """,
     "train": """
         ColdStartConfig EvalConfig evaluate Evaluation group_advantages LearnerDied learning_rate
-        LossConfig open_learner open_training Progress RemoteLearner Schedule Scored shape Shaping
-        TrainConfig trajectory_score turn_credits
+        LossConfig Measure Measured open_learner open_training Progress RemoteLearner Schedule
+        Scored shape Shaping TrainConfig trajectory_score turn_credits
     """,
 }

@@ -6,6 +6,8 @@ What needs torch or numpy lives in modules of its own, imported on use: nothing 
 from ._coldstart import ColdStartConfig as ColdStartConfig
 from ._evaluate import EvalConfig as EvalConfig
 from ._evaluate import Evaluation as Evaluation
+from ._evaluate import Measure as Measure
+from ._evaluate import Measured as Measured
 from ._evaluate import evaluate as evaluate
 from ._loop import Progress as Progress
 from ._loop import TrainConfig as TrainConfig

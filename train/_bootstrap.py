@@ -11,28 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
 from ..engine import Seed
+from ._interval import Interval as Interval
 
 ByTask = Mapping[str, Sequence[float]]
 _Doubles = NDArray[np.float64]
-
-
-class Interval(Struct, frozen=True, kw_only=True):
-    """`mean` as measured, and where it would lie in `level` of all draws of as many tasks.
-
-    n:     values that went in.
-    tasks: how many tasks they come from; with a single one, low and high are the mean itself and
-           say nothing about other tasks.
-    """
-
-    mean: float
-    low: float
-    high: float
-    n: int
-    tasks: int
 
 
 def interval(values_by_task: ByTask, *, seed: Seed, n: int = 2000, level: float = 0.95) -> Interval:
@@ -86,6 +71,38 @@ def ratio(
     return _interval(pair, divided, [values_by_task, baseline_by_task], seed, n, level)
 
 
+def weighted_interval(
+    values_by_group: Mapping[str, ByTask],
+    weights: Mapping[str, float],
+    *,
+    seed: Seed,
+    n: int = 2000,
+    level: float = 0.95,
+) -> Interval:
+    """The mean of several groups' means, each with its weight; tasks are drawn within each group,
+    as many as it has, so that no draw shifts the weights.
+
+    Raises ValueError without groups, tasks or weight.
+    """
+    total = sum(weights[group] for group in values_by_group)
+    if not total > 0.0:
+        raise ValueError("no groups, or no weight on any: there is no mean to be sure of")
+    _check(n, level)
+    resampled_n = np.zeros(n)
+    measured = 0.0
+    for group, values_by_task in sorted(values_by_group.items()):
+        means_T = _task_means(values_by_task)
+        share = weights[group] / total
+        drawn_nT = _draws(seed / group, n, len(means_T))
+        resampled_n += share * means_T[drawn_nT].mean(axis=1)
+        measured += share * float(means_T.mean())
+    low, high = np.quantile(resampled_n, _ends(level))
+    every = [values for tasks in values_by_group.values() for values in tasks.values()]
+    return Interval(
+        mean=measured, low=float(low), high=float(high), n=sum(map(len, every)), tasks=len(every)
+    )
+
+
 def _interval(
     means_of: Sequence[_Doubles],
     statistic: Callable[[Sequence[_Doubles]], _Doubles],
@@ -94,13 +111,12 @@ def _interval(
     n: int,
     level: float,
 ) -> Interval:
-    if n < 1 or not 0.0 < level < 1.0:
-        raise ValueError(f"n={n} must be at least 1 and level={level} between 0 and 1")
+    _check(n, level)
     tasks = len(means_of[0])
-    drawn_nT = np.random.default_rng(seed.integer()).integers(tasks, size=(n, tasks))
+    drawn_nT = _draws(seed, n, tasks)
     resampled = statistic([means_T[drawn_nT].mean(axis=1) for means_T in means_of])
     measured = statistic([means_T.mean(keepdims=True) for means_T in means_of])
-    low, high = np.quantile(resampled, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
+    low, high = np.quantile(resampled, _ends(level))
     return Interval(
         mean=float(measured[0]),
         low=float(low),
@@ -108,6 +124,20 @@ def _interval(
         n=sum(len(values) for source in sources for values in source.values()),
         tasks=tasks,
     )
+
+
+def _check(n: int, level: float) -> None:
+    if n < 1 or not 0.0 < level < 1.0:
+        raise ValueError(f"n={n} must be at least 1 and level={level} between 0 and 1")
+
+
+def _draws(seed: Seed, n: int, tasks: int) -> NDArray[np.int64]:
+    """[n, T]: which task stands where in each resample."""
+    return np.random.default_rng(seed.integer()).integers(tasks, size=(n, tasks))
+
+
+def _ends(level: float) -> list[float]:
+    return [(1.0 - level) / 2.0, (1.0 + level) / 2.0]
 
 
 def _paired(values_by_task: ByTask, baseline_by_task: ByTask) -> list[_Doubles]:

@@ -145,6 +145,11 @@ def hidden(task: Task) -> Iterable[str]:
     return inquiries | {detail.description for detail in wanted.missing_details}
 
 
+def best(task: Task) -> float:
+    """The most that a dialogue can earn: a question for each detail. The paper reports the sum."""
+    return sum(coverage_reward([detail.importance]) for detail in wish(task).missing_details)
+
+
 gym: Gym = Gym(
     name="intention",
     tasks=generate,
@@ -163,5 +168,6 @@ gym: Gym = Gym(
     options={"behaviour": "fixed", "instructions": True},
     voices=("user", "judge"),
     hidden=hidden,
+    best=best,
     summary="Find out what a vague wish leaves unsaid, one question at a time.",
 )

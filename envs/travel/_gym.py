@@ -13,6 +13,7 @@ from ...engine import Message, Seed, Task, UsageError
 from .._env import Env, Gym, Voice
 from .._persona import persona as persona_of
 from ._generate import generate
+from ._metric import metric
 from ._official import OfficialTravel
 from ._pay import pay_of
 from ._rules import Travel
@@ -140,6 +141,7 @@ def gym_of(*shapes: str) -> Gym:
         },
         voices=("user", "judge"),
         hidden=hidden,
+        metric=metric,
         summary="Find out what a traveller wants, from hints, and book what suits it best.",
     )
 

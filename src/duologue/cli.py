@@ -176,6 +176,7 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Optimiser steps (train.steps).")] = None,
     seed: Seed = None,
     deterministic: Deterministic = False,
+    faults: Faults = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --run, as it was set up.")
     ] = False,
@@ -195,7 +196,8 @@ def train(
     if resume:
         if run is None:
             raise UsageError("--resume needs --run DIR: which run is to go on?")
-        if config or env or model or tasks or steps or seed is not None or deterministic or set_:
+        given = (config, env, model, tasks, steps, deterministic, faults, set_)
+        if any(given) or seed is not None:
             raise UsageError("--resume goes on with the run's own settings; give only --run")
         resumed = _run(lambda r: resume_job(run, reporter=r, metrics_port=metrics_port), loop)
         _print(resumed, show.trained, json)
@@ -206,6 +208,7 @@ def train(
         "model.spec": model,
         "train.steps": steps,
         "seed": seed,
+        "faults": _plan(faults),
         "deterministic": deterministic or None,
     }
     settings = _settings(config, given, set_)
@@ -220,9 +223,14 @@ def evaluate(
         typer.Option("--model", help="Agents to measure; give it several times to compare."),
     ] = None,
     config: ConfigFile = None,
-    env: EnvName = None,
+    env: Annotated[
+        list[str] | None,
+        typer.Option("--env", help="The environment (env.name); several are measured one by one."),
+    ] = None,
     tasks: TasksFile = None,
-    count: Annotated[int | None, typer.Option(help="Held-out tasks (eval.tasks).")] = None,
+    count: Annotated[
+        int | None, typer.Option(help="Held-out tasks, of each environment (eval.tasks).")
+    ] = None,
     samples: Annotated[int | None, typer.Option(help="Dialogues per task (eval.samples).")] = None,
     seed: Seed = None,
     deterministic: Deterministic = False,
@@ -234,14 +242,15 @@ def evaluate(
     json: Json = False,
     set_: Overrides = None,
 ) -> None:
-    """Measure agents on the same held-out tasks, as fractions of the expert, with intervals.
+    """Measure agents on the same held-out tasks, with intervals: as fractions of the expert, and
+    by the metrics of UserRL's paper beside its published rows.
 
     Example: duologue eval --model scripted:random-topic --model local:runs/NAME/models/trained
     """
     from .jobs._evaluate import evaluate_agents as job
 
     given = {
-        "env.name": env,
+        "env.name": "+".join(env) if env else None,
         "env.tasks": tasks,
         "eval.tasks": count,
         "eval.samples": samples,

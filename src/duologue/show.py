@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from io import StringIO
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
+from . import show_paper
 from .engine import End, Fate, Seed
 from .engine.faults import FaultReport, Kind
 from .envs import Conformance, Gym
+from .show_text import as_text
 
 if TYPE_CHECKING:
     from .agents.models._doctor import Diagnosis
@@ -43,7 +43,7 @@ def rollout(result: RolloutSummary) -> str:
         f"{result.turns:,} turns, {result.turns_per_second:,.0f} turns/s, "
         f"loop lateness p99 {result.lateness_p99_ms:.0f} ms\n"
         f"mean reward {result.reward:.4f}; fates: {fates}\n\n"
-        f"{_text(table)}{_faults(result.faults)}\nrun directory: {result.run}"
+        f"{as_text(table)}{_faults(result.faults)}\nrun directory: {result.run}"
     )
 
 
@@ -70,7 +70,7 @@ def _faults(report: FaultReport | None) -> str:
             for one in report.surprised[:3]
         )
         words += f"\n{report.surprises:,} attempts ended as none of their faults explains: {shown}"
-    return f"{words}\n\n{_text(table)}"
+    return f"{words}\n\n{as_text(table)}"
 
 
 def faults(kinds: Sequence[Kind]) -> str:
@@ -80,7 +80,7 @@ def faults(kinds: Sequence[Kind]) -> str:
     )
     for kind in kinds:
         table.add_row(kind.name, ", ".join(kind.sites), kind.what, kind.expected)
-    return f"{_text(table)}\n{_FAULTS_HELP}"
+    return f"{as_text(table)}\n{_FAULTS_HELP}"
 
 
 _FAULTS_HELP = """A plan is a TOML file of [[faults]], each with a kind and as much of this as it needs:
@@ -105,7 +105,8 @@ def trained(result: TrainedPolicy) -> str:
     return (
         f"{result.steps} steps in {result.seconds:.1f} s, policy version {result.version}; "
         f"mean reward {result.reward_first:.3f} -> {result.reward_last:.3f} "
-        f"(first and last ten steps)\n{_own(result.own)}\nmodel: {result.model}"
+        f"(first and last ten steps)\n{_own(result.own)}{_faults(result.faults)}\n"
+        f"model: {result.model}"
     )
 
 
@@ -138,8 +139,8 @@ def scores(result: ScoreSheet) -> str:
     note = f"\ncut short, counted as they were: {cut_short}" if cut_short else ""
     note += f"\nfailed, not counted: {failed}" if failed else ""
     return (
-        f"{_text(table)}{result.tasks} held-out tasks, {result.samples} dialogue(s) each{note}"
-        f"{_faults(result.faults)}"
+        f"{as_text(table)}{result.tasks} held-out tasks, {result.samples} dialogue(s) each{note}"
+        f"{_faults(result.faults)}\n\n{show_paper.table(result.paper)}"
     )
 
 
@@ -193,7 +194,7 @@ def runs(rows: list[RunState]) -> str:
             "-" if row.lives is None else str(row.lives),
             _size(row.bytes),
         )
-    return _text(table)
+    return as_text(table)
 
 
 def pruned(result: Pruned) -> str:
@@ -277,7 +278,7 @@ def conformance(result: Conformance) -> str:
     for check in result.checks:
         table.add_row(check.name, check.status, check.detail)
     verdict = "keeps the rules" if result.passed else "breaks a rule"
-    return f"{_text(table)}{result.env} {verdict}"
+    return f"{as_text(table)}{result.env} {verdict}"
 
 
 def diagnosis(result: Diagnosis) -> str:
@@ -285,13 +286,4 @@ def diagnosis(result: Diagnosis) -> str:
     for finding in result.findings:
         table.add_row(finding.check, finding.status, finding.seen, finding.advice)
     verdict = "is well" if result.passed else "is not well"
-    return f"{_text(table)}{result.model} {verdict}"
-
-
-def _text(table: Table) -> str:
-    # Wide enough for any table of ours: a result must not depend on who looks at it. And the path
-    # of a model may look like markup.
-    console = Console(file=StringIO(), width=160, markup=False, emoji=False)
-    console.print(table)
-    file = console.file
-    return file.getvalue() if isinstance(file, StringIO) else ""
+    return f"{as_text(table)}{result.model} {verdict}"

@@ -40,6 +40,7 @@ from duologue.report import (
     Sample,
     ScoreRow,
     ScoreTable,
+    Sheet,
     render,
     write,
 )
@@ -177,6 +178,7 @@ def _full(text: str = "plain") -> Report:
         headlines=[Headline(text, text, text)],
         warnings=[text],
         table=ScoreTable(rows=[row], note=text),
+        sheets=[Sheet(text, [text, text], [[text, text]], text)],
         curves=curves,
         evaluations=[Evaluation(0, 0.3, 0.2, 0.4), Evaluation(30, 0.7, 0.6, 0.8)],
         levels=[Level(text, 0.9)],

@@ -26,7 +26,7 @@ from duologue.engine import (
 )
 from duologue.envs import find, make_dialogues, scripted_agent
 from duologue.train import EvalConfig, Evaluation, evaluate
-from duologue.train._evaluate import summarise
+from duologue.train._evaluate import reward_measure, summarise
 
 gym = find("intention")
 TASKS = list(islice(gym.tasks("test", Seed(3)), 20))
@@ -102,14 +102,17 @@ def test_what_ran_out_of_room_counts_and_what_was_stopped_does_not() -> None:
         )
         for sample, end in enumerate([End.TIMEOUT, End.TRUNCATED, End.CANCELLED, End.DONE])
     ]  # fmt: skip
-    result = summarise("x", trajectories[::-1])
+    task = Task(env="e", id="t", split="test")
+    result = summarise("x", [(task, each) for each in trajectories[::-1]], reward_measure)
     assert result.rewards == {"t": [1.0, 3.0]}
     assert result.mean == 2.0
     assert sum(result.ends.values()) == 4
+    assert result.measured == {"e": [("t", 1.0, 1.0, (1.0,)), ("t", 3.0, 1.0, (3.0,))]}
+    assert result.uncounted == {"e": 2}
 
 
 def test_nothing_that_counts_has_no_mean() -> None:
-    result = summarise("x", [])
+    result = summarise("x", [], reward_measure)
     assert math.isnan(result.mean)
     assert (result.dialogues, result.turns, result.ends) == (0, 0.0, {})
 

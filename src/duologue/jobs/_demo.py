@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from anyio import to_thread
 from msgspec import Struct
 
 from ..config import Config, merge, read_toml, resolve
@@ -101,7 +102,7 @@ async def demo(config: Config, *, run: Path | None, reporter: Reporter) -> DemoR
             policy = await improve(opened, gym, started, sampler, target, reporter)
             clock.lap("train")
             evaluations.append(await _measure(opened, gym, "trained", sampler, reporter))
-        sheet = score(opened, evaluations, tasks)
+        sheet = await to_thread.run_sync(score, opened, evaluations, tasks)
         await opened.store.add_metrics(SCORES, 0, msgspec.to_builtins(sheet))
         met = config.coldstart.dialogues, config.train.steps * config.train.groups_per_step
         trained_on = [

@@ -6,26 +6,28 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+from anyio import to_thread
 from msgspec import Struct, structs
 
 from ..agents.models._extras import extra
 from ..config import Config
-from ..engine import Board, DuologueError, End, MayRetry, Task, join_observers
+from ..engine import Board, DuologueError, End, MayRetry, Task, Trajectory, join_observers
 from ..engine.faults import FaultReport
 from ..envs import Gym, MakeAgent, MakeVoices, find, make_dialogues
 from ..plans import check_plan
 from ..progress import Reporter
 from ..rundir import Run, open_run
 from ..seats import check_agent, open_agent, open_tape, reach
-from ..train import Evaluation, evaluate
+from ..train import Evaluation, Measure, Measured, evaluate
 from ..voices import check_voices, open_voices
 from ._faulted import Faulting, open_faulting
 from ._health import open_guard, open_health, waits_for
 from ._report import SCORES
-from ._tasks import lockstep, take_tasks
+from ._tasks import lockstep, take_of_each
 
 with extra("train"):
     from ..train._bootstrap import Interval, interval, ratio
+    from ..train._paper_table import PaperTable, paper_table
 
 EXPERT = "expert"
 
@@ -46,12 +48,17 @@ class Score(Struct, frozen=True, kw_only=True):
 
 
 class ScoreSheet(Struct, frozen=True, kw_only=True):
-    """Agents compared on `tasks` held-out tasks. `faults`: those of the run's plan, if any."""
+    """Agents compared on `tasks` held-out tasks.
+
+    paper:  each gym by its own metric, with the paper's averages, beside the published rows.
+    faults: those of the run's plan, if any.
+    """
 
     run: str
     tasks: int
     samples: int
     scores: tuple[Score, ...]
+    paper: PaperTable
     faults: FaultReport | None = None
 
 
@@ -102,14 +109,16 @@ async def evaluate_agents(
                         faulting=faulting,
                     )
                 )
-        sheet = structs.replace(score(opened, evaluations, tasks), faults=faulting.report())
+        # Resampling takes as long as many dialogues do: not on the loop.
+        sheet = await to_thread.run_sync(score, opened, evaluations, tasks)
+        sheet = structs.replace(sheet, faults=faulting.report())
         await opened.store.add_metrics(SCORES, 0, msgspec.to_builtins(sheet))
         return sheet
 
 
 def held_out(run: Run, gym: Gym) -> Sequence[Task]:
-    """The tasks agents are measured on."""
-    return take_tasks(
+    """The tasks agents are measured on; as many of each gym of a mixture."""
+    return take_of_each(
         gym,
         run.config,
         count=run.config.eval.tasks,
@@ -168,6 +177,7 @@ async def measure(
             may_retry=may_retry,
             board=run.board,
             report=report,
+            measure=measure_by(gym),
         )
     if not evaluation.rewards:
         ends = ", ".join(f"{number} x {end.value}" for end, number in evaluation.ends.items())
@@ -176,6 +186,15 @@ async def measure(
             f"the details are in {run.path}"
         )
     return evaluation
+
+
+def measure_by(gym: Gym) -> Measure:
+    """A dialogue's worth by the metric of its gym."""
+
+    def measured(task: Task, trajectory: Trajectory) -> Measured:
+        return Measured(task.id, *gym.score(task, trajectory), trajectory.rewards)
+
+    return measured
 
 
 def score(run: Run, evaluations: Sequence[Evaluation], tasks: Sequence[Task]) -> ScoreSheet:
@@ -216,4 +235,5 @@ def score(run: Run, evaluations: Sequence[Evaluation], tasks: Sequence[Task]) ->
         tasks=len(tasks),
         samples=run.config.eval.samples,
         scores=tuple(rows),
+        paper=paper_table(evaluations, seed=seed / "paper"),
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from ..engine import Reader, Trajectory, UsageError, open_reader
@@ -18,8 +19,11 @@ from ..report import (
     Report,
     ScoreRow,
     ScoreTable,
+    Sheet,
     write,
 )
+from ..show_paper import grids
+from ..train._paper_scores import PaperTable
 from ._browse import archive_run
 from ._health import troubles
 
@@ -84,6 +88,7 @@ def build(reader: Reader, run: Path, dialogues: int) -> Report:
         headlines=_headlines(sheet) if sheet else [],
         warnings=troubles(run),
         table=_table(sheet) if sheet else None,
+        sheets=_sheets(sheet) if sheet else [],
         curves=curves,
         levels=_levels(sheet) if sheet and curves else [],
         cold_start=cold_start,
@@ -126,6 +131,18 @@ def _table(sheet: Mapping[str, Any]) -> ScoreTable:
         "95 % bootstrap intervals over tasks."
     )
     return ScoreTable(rows=rows, note=note)
+
+
+def _sheets(sheet: Mapping[str, Any]) -> list[Sheet]:
+    """The paper's table; a run of an earlier version has none."""
+    if "paper" not in sheet:
+        return []
+    titles = ("Each gym by its own metric", "Beside the published rows")
+    found = grids(msgspec.convert(sheet["paper"], PaperTable))
+    return [
+        Sheet(title, grid.head, grid.rows, " ".join(grid.notes))
+        for title, grid in zip(titles, found, strict=False)
+    ]
 
 
 def _levels(sheet: Mapping[str, Any]) -> list[Level]:

@@ -32,6 +32,17 @@ def take_tasks(
     return list(islice(endless, GENERATED if count is None else count))
 
 
+def take_of_each(gym: Gym, config: Config, *, count: int, seed: Seed, split: str) -> Sequence[Task]:
+    """The first `count` tasks; of a mixture, of each of its gyms: the tasks that each has alone."""
+    if not gym.parts or config.env.tasks:
+        return take_tasks(gym, config, count=count, seed=seed, split=split)
+    return [
+        task
+        for part in gym.parts.values()
+        for task in take_tasks(part, config, count=count, seed=seed, split=split)
+    ]
+
+
 def endless_tasks(gym: Gym, config: Config, seed: Seed) -> Iterator[Task]:
     """Tasks to train on: generated without end, or the file's, pass after pass, each shuffled."""
     if not config.env.tasks:

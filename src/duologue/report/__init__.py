@@ -15,3 +15,4 @@ from ._report import Level as Level
 from ._report import Report as Report
 from ._report import ScoreRow as ScoreRow
 from ._report import ScoreTable as ScoreTable
+from ._report import Sheet as Sheet

@@ -18,6 +18,7 @@ from ._dialogues import dialogues
 from ._html import Markup, el, join
 from ._report import Headline, Report
 from ._scores import scores
+from ._sheets import sheet
 from ._tallies import ends, fates
 
 _Section = tuple[str, str, Markup]
@@ -89,6 +90,7 @@ def _sections(report: Report) -> list[_Section | None]:
     tallies = [fates(report.fates), ends(report.ends)]
     return [
         ("scores", "Scores", scores(table)) if table is not None and table.rows else None,
+        _listed("gyms", "By gym", [sheet(each) for each in report.sheets if each.rows]),
         _grid("training", "Training", training(report), other),
         _grid("cold-start", "Cold start", cold_start(report)),
         _grid("fates", "Trajectories", [tally for tally in tallies if tally is not None]),

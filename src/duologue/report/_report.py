@@ -63,6 +63,15 @@ class ScoreTable:
     note: str = ""
 
 
+class Sheet(NamedTuple):
+    """A table of texts. The first cell of each row is its name."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Report:
     """Everything that one page shows. A section whose data is missing is left out.
@@ -80,6 +89,7 @@ class Report:
     headlines: Sequence[Headline] = ()
     warnings: Sequence[str] = ()
     table: ScoreTable | None = None
+    sheets: Sequence[Sheet] = ()
     curves: Sequence[Mapping[str, object]] = ()
     evaluations: Sequence[Evaluation] = ()
     levels: Sequence[Level] = ()

@@ -94,7 +94,7 @@ def _move(
     after = -1
     while rows := connection.execute(_KEPT, (number, after, _ROWS)).fetchall():
         after = rows[-1][0]
-        places = writer.write([reader.read(row[1:]) for row in rows])
+        places = writer.write([reader.read(row[1:]) for row in rows], [row[4] for row in rows])
         moves: list[tuple[Any, ...]] = [
             (row[0], file, at) for row, (file, at, _, _) in zip(rows, places, strict=True)
         ]

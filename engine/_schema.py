@@ -66,7 +66,7 @@ LIFE = """UPDATE run SET lives = lives + 1, seal = seal(name,config,facts,lives 
 UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
 """What SQLite raises over a damaged file; the second when the damage is in the name of a column."""
 
-_ROWS_AT_ONCE = (128, 16, 1)
+_ROWS_AT_ONCE = tuple(2**n for n in reversed(range(11)))
 
 
 def insert(connection: sqlite3.Connection, table: str, rows: Sequence[tuple[object, ...]]) -> None:
@@ -74,6 +74,7 @@ def insert(connection: sqlite3.Connection, table: str, rows: Sequence[tuple[obje
 
     Many to a statement, because each step of one lets go of the interpreter's lock, and where the
     loop's thread is busy, getting it back takes 5 ms: row by row, 666 trajectories/s were written.
+    Each power of two is a statement, so that any number of rows takes few, all of them prepared.
     """
     at = 0
     for count in _ROWS_AT_ONCE:

@@ -23,17 +23,24 @@ from ._errors import MailboxClosed, StoreError, one_error
 from ._mailbox import Mailbox
 from ._messages import Fate, Key, Task, Trajectory
 from ._park import Lot
+from ._records import checksum
 from ._schema import FATE, SETTLE, UNSETTLE
 from ._snapshot import Hop
 from ._writer import TRAJECTORIES, Row, Write, Writer
 
 QUEUE = 4096
-"""Writes that wait for the writer at most, and so the most that share a transaction."""
+"""Writes that wait for the writer at most."""
+
+BATCH = 512
+"""Writes that share a transaction at most: while one crowd goes to disk, the next is packed."""
 
 GATHER_S = 0.015
 """How long the writer waits for company before it writes a trajectory, where trajectories come
 thick enough that the last transaction had several: a transaction of one costs nearly what one of
-ten does. A lone dialogue after another never waits."""
+ten does. A lone dialogue after another never waits, nor does a crowd."""
+
+CROWD, CROWD_BYTES = 256, 4 << 20
+"""Writes, or bytes of records, that are company enough."""
 
 QUEUE_BYTES = 64 << 20
 """Bytes of records that are handed over and not yet durable, at most; the last may exceed it."""
@@ -78,6 +85,7 @@ class Store:
         self._bytes = 0
         self._closed = False
         self._room = Lot()
+        self._company = Lot()
         self._writes = 0
         self._commits = 0
         self._largest = 0
@@ -95,6 +103,7 @@ class Store:
                     ("fates", (phase, key.group, key.sample, self.life, fate.value, None)),
                 ),
                 record=record,
+                check=checksum(record),
                 size=len(record),
             )
         )
@@ -188,6 +197,12 @@ class Store:
             if isinstance(error, MailboxClosed):
                 raise StoreError(f"the run store {self.path} is closed") from None
             raise
+        if self._company and self._enough():
+            self._company.wake()
+
+    def _enough(self) -> bool:
+        """Whether the writer need not wait for company."""
+        return self._closed or len(self._mailbox) >= CROWD or self._bytes >= CROWD_BYTES
 
     async def _reserve(self, size: int) -> None:
         """Wait while the queue holds as many bytes as it may."""
@@ -206,6 +221,7 @@ class Store:
         self._closed = True
         self._mailbox.close()
         self._room.wake_all()
+        self._company.wake()
 
     def _check(self) -> None:
         if self._lost is not None:
@@ -223,9 +239,10 @@ class Store:
                     batch = [await self._mailbox.get()]
                 except MailboxClosed:
                     return
-                if crowded and batch[0].size and not self._closed:
-                    await anyio.sleep(GATHER_S)
-                while len(batch) < QUEUE and (write := self._mailbox.get_nowait()) is not None:
+                if crowded and batch[0].size and not self._enough():
+                    with anyio.move_on_after(GATHER_S):
+                        await self._company.park()
+                while len(batch) < BATCH and (write := self._mailbox.get_nowait()) is not None:
                     batch.append(write)
                 crowded = len(batch) > 1
                 # What was handed over while a group's row was being lost must not be written after

@@ -16,7 +16,7 @@ import msgspec
 
 from ._errors import StoreError
 from ._park import OneShot
-from ._records import RecordWriter
+from ._records import Place, RecordWriter
 from ._schema import (
     LIFE,
     TABLES,
@@ -39,23 +39,26 @@ class Write:
     """What stands or falls together, and the task that waits for it.
 
     inserts: rows by table, without their seals; a trajectory's without its record's place.
-    record:  of the trajectory, if one is among them. updates: statements, run after the inserts.
+    record:  of the trajectory, if one is among them, and its checksum.
+    updates: statements, run after the inserts.
     size:    bytes it counts for in the queue.
     """
 
-    __slots__ = ("awaited", "done", "inserts", "record", "size", "updates")
+    __slots__ = ("awaited", "check", "done", "inserts", "record", "size", "updates")
 
     def __init__(
         self,
         *,
         inserts: Inserts = (),
         record: bytes = b"",
+        check: int = 0,
         updates: Updates = (),
         size: int = 0,
         awaited: bool = True,
     ) -> None:
         self.inserts = inserts
         self.record = record
+        self.check = check
         self.updates = updates
         self.size = size
         self.awaited = awaited
@@ -86,8 +89,7 @@ class Writer:
     def commit(self, batch: Sequence[Write]) -> StoreError | None:
         """Make a batch durable, all of it or nothing; what went wrong, if anything did."""
         try:
-            records = [write.record for write in batch if write.record]
-            places = iter(self._records.write(records) if records else ())
+            places = iter(self._write_records([write for write in batch if write.record]))
             self.connection.execute("BEGIN IMMEDIATE")
             rows: dict[str, list[Row]] = {}
             for write in batch:
@@ -110,6 +112,12 @@ class Writer:
             failure.__cause__ = error
             return failure
         return None
+
+    def _write_records(self, writes: Sequence[Write]) -> list[Place]:
+        if not writes:
+            return []
+        records = [write.record for write in writes]
+        return self._records.write(records, [write.check for write in writes])
 
     def _insert(self, rows: dict[str, list[Row]]) -> None:
         """Between two updates the order of inserts decides nothing, so each table's go together."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -40,9 +41,13 @@ def reader(database: Path) -> Iterator[RecordReader]:
         yield reader
 
 
+def put(writer: RecordWriter, *records: bytes) -> list[Place]:
+    return writer.write(records, [checksum(record) for record in records])
+
+
 def write(database: Path, *batches: list[bytes], first: int = 0) -> list[Place]:
     with closing(RecordWriter(database, first)) as writer:
-        return [place for batch in batches for place in writer.write(batch)]
+        return [place for batch in batches for place in put(writer, *batch)]
 
 
 @pytest.mark.parametrize("record", RECORDS)
@@ -56,14 +61,80 @@ def test_records_come_back_by_their_places(database: Path, reader: RecordReader)
     assert records_file(database, 0).read_bytes() == b"".join(RECORDS)
 
 
-def test_more_records_than_one_call_may_write(database: Path, reader: RecordReader) -> None:
-    many = [b"%d" % n for n in range(2500)]
-    assert [reader.read(place) for place in write(database, many)] == many
+def test_more_bytes_than_one_call_writes(
+    database: Path, reader: RecordReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("duologue.engine._records._STAGE", 8192)
+    sizes = [4000, 4192, 1, 8192, 8191, 30_000, 0, 2768, 16_384, 5]
+    many = [Random(size).randbytes(size) for size in sizes]
+    places = write(database, many[:1], many[1:4], many[4:])
+    assert [reader.read(place) for place in places] == many
+    assert records_file(database, 0).read_bytes() == b"".join(many)
+
+
+@pytest.mark.parametrize("past_cache", [True, False])
+def test_what_is_durable_is_in_the_file_before_it_is_closed(
+    database: Path, reader: RecordReader, past_cache: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not past_cache:
+        monkeypatch.setattr("duologue.engine._records._PAST_CACHE", 0)
+    written = b""
+    with closing(RecordWriter(database, 0)) as writer:
+        for record in RECORDS:
+            [place] = put(writer, record)
+            written += record
+            assert reader.read(place) == record
+            there = records_file(database, 0).read_bytes()
+            # The last block is a whole one, and nothing of an earlier record is left in it.
+            assert there == written.ljust(-(-len(written) // 4096) * 4096, b"\0")
+    assert records_file(database, 0).read_bytes() == written
+
+
+@pytest.mark.parametrize("larger", [True, False])
+def test_where_blocks_are_larger_or_nothing_goes_past_the_cache_it_is_used(
+    database: Path, reader: RecordReader, larger: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    direct = getattr(os, "O_DIRECT", 0)
+    real_write, real_fcntl = os.pwrite, fcntl.fcntl
+
+    def past_cache(file: int) -> bool:
+        return bool(real_fcntl(file, fcntl.F_GETFL) & direct)
+
+    def refuse(file: int, part: Any, at: int) -> int:
+        if past_cache(file):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return real_write(file, part, at)
+
+    def deny(file: int, command: int, flags: int = 0) -> int:
+        if flags & direct:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return real_fcntl(file, command, flags)
+
+    if larger:
+        monkeypatch.setattr(os, "pwrite", refuse)
+    else:
+        monkeypatch.setattr(fcntl, "fcntl", deny)
+    with closing(RecordWriter(database, 0)) as writer:
+        places = put(writer, *RECORDS[:3]) + put(writer, *RECORDS[3:])
+        assert not past_cache(writer._file)
+    assert [reader.read(place) for place in places] == RECORDS
+
+
+def test_an_error_that_no_cache_cures_is_told(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with closing(RecordWriter(database, 0)) as writer:
+        monkeypatch.setattr(os, "pwrite", broken)
+        with pytest.raises(OSError, match="Input/output"):
+            put(writer, b"lost")
 
 
 def test_no_writer_has_anothers_file(database: Path, reader: RecordReader) -> None:
     with closing(RecordWriter(database, 0)) as one, closing(RecordWriter(database, 0)) as two:
-        places = one.write([b"one"]) + two.write([b"two"]) + one.write([b"three"])
+        places = put(one, b"one") + put(two, b"two") + put(one, b"three")
     assert [place[0] for place in places] == [0, 1, 0]
     assert [reader.read(place) for place in places] == [b"one", b"two", b"three"]
     assert [path.name for path in records_files(database)] == ["x.db.records-0", "x.db.records-1"]
@@ -77,11 +148,13 @@ def test_a_writer_that_writes_nothing_leaves_no_file(database: Path) -> None:
 def test_a_disk_that_takes_a_part_is_asked_for_the_rest(
     database: Path, reader: RecordReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def less(file: int, parts: Any, at: int) -> int:
-        return os.pwrite(file, b"".join(parts)[:7], at)
+    real = os.pwrite
+
+    def less(file: int, part: Any, at: int) -> int:
+        return real(file, part[:4099], at)
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "pwritev", less)
+        patch.setattr(os, "pwrite", less)
         places = write(database, RECORDS)
     assert [reader.read(place) for place in places] == RECORDS
 
@@ -93,12 +166,12 @@ def test_what_a_full_disk_took_is_written_over(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with closing(RecordWriter(database, 0)) as writer:
-        writer.write([b"before"])
+        put(writer, b"before")
         with monkeypatch.context() as patch:
             patch.setattr("duologue.engine._records._sync", full)
             with pytest.raises(OSError, match="No space"):
-                writer.write([b"lost"])
-        [place] = writer.write([b"after"])
+                put(writer, b"lost")
+        [place] = put(writer, b"after")
     assert place[1] == len(b"before")
     assert reader.read(place) == b"after"
 
@@ -106,6 +179,7 @@ def test_what_a_full_disk_took_is_written_over(
 def test_without_advice_to_the_kernel_it_works_as_well(
     database: Path, reader: RecordReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("duologue.engine._records._PAST_CACHE", 0)
     monkeypatch.delattr(os, "posix_fadvise")
     assert [reader.read(place) for place in write(database, RECORDS)] == RECORDS
 

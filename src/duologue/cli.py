@@ -196,8 +196,8 @@ def train(
     if resume:
         if run is None:
             raise UsageError("--resume needs --run DIR: which run is to go on?")
-        given = (config, env, model, tasks, steps, deterministic, faults, set_)
-        if any(given) or seed is not None:
+        told = (config, env, model, tasks, steps, deterministic, faults, set_)
+        if any(told) or seed is not None:
             raise UsageError("--resume goes on with the run's own settings; give only --run")
         resumed = _run(lambda r: resume_job(run, reporter=r, metrics_port=metrics_port), loop)
         _print(resumed, show.trained, json)

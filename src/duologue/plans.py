@@ -18,7 +18,7 @@ PRESETS = ("storm",)
 KINDS: tuple[Kind, ...] = (*MODEL_KINDS, *ENV_KINDS, *ENGINE_KINDS)
 
 SITES = (Site.MODEL, Site.ENVIRONMENT, Site.MESSAGE, Site.PARTY, Site.STORE)
-"""What a rollout or an evaluation has that can be struck."""
+"""What a rollout, an evaluation or a training run has that can be struck."""
 
 
 def read_plan(word: str) -> dict[str, Any]:
@@ -40,10 +40,23 @@ def check_plan(plan: FaultPlan, source: str = "faults") -> None:
         raise UsageError(f"{source}: {error}; `duologue faults list` describes each") from None
 
 
+def check_training_plan(plan: FaultPlan) -> None:
+    """Raise `UsageError` for a plan with a fault that cannot strike where a policy is trained."""
+    check_plan(plan)
+    if any(fault.kind == "weights_swapped" for fault in plan.faults):
+        # It puts a version on record that sampled nothing, and may not even exist yet.
+        raise UsageError(
+            "faults: 'weights_swapped' pretends that the weights change in mid-answer, which in "
+            "training they do; take it out of the plan"
+        )
+
+
 def refuse_faults(config: Config) -> None:
     """Raise `UsageError` where nothing goes wrong on plan although the settings say so."""
     if config.faults.faults:
-        raise UsageError("faults are for `rollout` and `eval`; take them out of the settings")
+        raise UsageError(
+            "faults are for `rollout`, `eval` and `train`; take them out of the settings"
+        )
 
 
 def preset(name: str) -> str:

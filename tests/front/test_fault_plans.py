@@ -178,8 +178,8 @@ def test_settings_may_hold_a_plan_and_are_checked_alike(duologue: Duologue, tmp_
         assert done.code == 2 and "did you mean 'drop'" in done.err
     settings.write_text("[[faults.faults]]\nkind = 'drop'\nrate = 0.5\n")
     assert load_config(settings).faults.faults[0].rate == 0.5
-    done = duologue("train", "-c", settings, "--model", "local:none", "--run", tmp_path / "run")
-    assert done.code == 2 and "faults are for `rollout` and `eval`" in done.err
+    done = duologue("sft", "-c", settings, "--model", "local:none", "--run", tmp_path / "run")
+    assert done.code == 2 and "faults are for `rollout`, `eval` and `train`" in done.err
 
 
 def test_a_full_disk_is_named_and_what_was_durable_stays(

@@ -69,8 +69,13 @@ class Faulting:
 
 
 @asynccontextmanager
-async def open_faulting(config: Config, run: Run) -> AsyncGenerator[Faulting]:
+async def open_faulting(
+    config: Config, run: Run, *, resumed: bool = False
+) -> AsyncGenerator[Faulting]:
     """The faults of `config`, for as long as the block lasts; its store and trace are `run`'s.
+
+    resumed: leave the store alone. What strikes it is counted from the start of the process, so
+             whatever ended the life before would end this one at the same transaction.
 
     Raises `UsageError` for a plan that cannot be.
     """
@@ -84,5 +89,6 @@ async def open_faulting(config: Config, run: Run) -> AsyncGenerator[Faulting]:
             file.write(msgspec.json.encode(injection) + b"\n")
 
         faults = Faults(config.faults, KINDS, sites=SITES, trace=trace)
-        make_store_faulty(run.store, faults)
+        if not resumed:
+            make_store_faulty(run.store, faults)
         yield Faulting(config, faults)

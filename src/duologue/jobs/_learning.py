@@ -21,16 +21,19 @@ from ..engine import (
     Task,
     Trajectory,
     UsageError,
+    join_observers,
     open_reader,
     open_rollouts,
 )
+from ..engine.faults import FaultReport
 from ..envs import Gym, MakeVoices, find, make_dialogues, scripted_agent
-from ..plans import refuse_faults
+from ..plans import check_training_plan, refuse_faults
 from ..progress import Reporter
 from ..rundir import Run, open_run, reopen_run
 from ..seats import Sampler, check_agent, open_sampler, policy_agent, refuse_tape, sampler_spec
 from ..train import TrainConfig
 from ..voices import check_voices, open_voices
+from ._faulted import Faulting, open_faulting
 from ._health import open_guard, open_health, waits_for
 from ._scraped import open_scraped
 from ._tasks import check_tasks, endless_tasks, lockstep
@@ -85,7 +88,10 @@ class OwnTokens(Struct, frozen=True, kw_only=True):
 
 
 class TrainedPolicy(Struct, frozen=True, kw_only=True):
-    """A training run's result: the first and last ten steps' rewards say which way it went."""
+    """A training run's result: the first and last ten steps' rewards say which way it went.
+
+    faults: those of its plan, if any, in this life of the run.
+    """
 
     run: str
     model: str
@@ -95,10 +101,12 @@ class TrainedPolicy(Struct, frozen=True, kw_only=True):
     reward_last: float
     seconds: float
     own: OwnTokens
+    faults: FaultReport | None = None
 
 
 async def coldstart(config: Config, *, run: Path | None, reporter: Reporter) -> ColdStarted:
     """`duologue sft`: lead dialogues by script, learn from the best, save the model."""
+    refuse_faults(config)
     source, gym = await _prepare(config)
     async with open_run(run, "sft", config) as opened, open_health(opened, reporter):
         dialogues = await lead_dialogues(opened, gym, reporter)
@@ -181,6 +189,7 @@ async def train(
 
     metrics_port: where Prometheus may look, on the loopback; 0 is any port.
     """
+    check_training_plan(config.faults)
     source, gym = await _prepare(config)
     board = Board()
     async with (
@@ -188,11 +197,20 @@ async def train(
         open_run(run, "train", config, board=board) as opened,
         open_health(opened, reporter),
         open_scraped(metrics_port, board, reporter) as metrics,
+        open_faulting(config, opened) as faulting,
         serve(opened, source, reporter) as sampler,
     ):
         target = opened.model("trained")
         return await improve(
-            opened, gym, source, sampler, target, reporter, voices=voices, metrics=metrics
+            opened,
+            gym,
+            source,
+            sampler,
+            target,
+            reporter,
+            voices=voices,
+            metrics=metrics,
+            faulting=faulting,
         )
 
 
@@ -222,6 +240,7 @@ async def resume(
             open_voices(gym, opened.config, say=reporter.say, board=opened.board) as voices,
             open_health(opened, reporter),
             open_scraped(metrics_port, opened.board, reporter) as metrics,
+            open_faulting(opened.config, opened, resumed=True) as faulting,
             serve(opened, source, reporter, version=start.version) as sampler,
         ):
             target = opened.model("trained")
@@ -235,6 +254,7 @@ async def resume(
                 voices=voices,
                 start=start,
                 metrics=metrics,
+                faulting=faulting,
             )
 
 
@@ -266,16 +286,19 @@ async def improve(
     voices: MakeVoices | None = None,
     start: Start | None = None,
     metrics: Metrics | None = None,
+    faulting: Faulting | None = None,
 ) -> TrainedPolicy:
     """Train the policy in `source` with its samples; save it in `target`.
 
     sampler: samples what is in `source`, and from then on what was learned, the last step included.
     start:   where a resumed run goes on; `source` is then the checkpoint it rests on, if any.
     metrics: count its dialogues, and show its steps.
+    faulting: what goes wrong on plan with its dialogues; nothing without.
     """
     config = run.config
     settings = _settings(config)
-    rollout = lockstep(config.rollout, config, settings.groups_per_step)
+    faulting = faulting or Faulting(config, None)
+    rollout = faulting.rollout(lockstep(config.rollout, config, settings.groups_per_step))
     bar = reporter.bar("training", settings.steps)
     done_steps, note = start.step if start else 0, ""
 
@@ -293,13 +316,14 @@ async def improve(
         open_guard(run, show),
     ):
         make = make_dialogues(
-            gym,
-            policy_agent(policy, chat, config),
+            faulting.gym(gym),
+            policy_agent(faulting.model(policy), chat, config),
             phase="train",
             max_turns=config.env.max_turns or None,
             options=config.env.options,
             voices=voices,
         )
+        make, observers = faulting.dialogues(make, "train")
         seed = run.seed / "train"
         async with open_training(
             endless_tasks(gym, config, seed),
@@ -312,7 +336,7 @@ async def improve(
             config=settings,
             checkpoints=run.checkpoints,
             start=start,
-            observer=metrics,
+            observer=join_observers([*observers, *([metrics] if metrics else [])]),
             board=run.board,
         ) as (steps, rollouts):
             async for done in steps:
@@ -342,6 +366,7 @@ async def improve(
         reward_last=_mean(rewards[-10:]),
         seconds=seconds,
         own=own,
+        faults=faulting.report(),
     )
 
 
@@ -375,7 +400,6 @@ def learner_setup(run: Run, source: Path, start: Start | None = None) -> Setup:
 async def _prepare(config: Config) -> tuple[Path, Gym]:
     """The model folder and the gym, with everything refused that can be before a run is begun."""
     refuse_tape(config)
-    refuse_faults(config)
     source, gym = await model_folder(config), find(config.env.name)
     check_agent(config.model.spec, gym, config)
     check_tasks(gym, config)

@@ -7,7 +7,6 @@ observation is tokenised alone and appended, a generation is appended as it was 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
 
 from ..engine import Span, Tokens
 from .models import Generation
@@ -31,9 +30,9 @@ class Transcript:
         """The tokens so far. A live view: append through the methods only."""
         return self._ids
 
-    def read(self, ids: Iterable[int]) -> None:
+    def read(self, ids: list[int]) -> None:
         """Append tokens the agent was shown."""
-        self._ids.extend(ids)
+        self._ids.fromlist(ids)  # at once; `extend` takes them one by one
 
     def wrote(self, generation: Generation) -> None:
         """Append a generation: a new turn, its tokens trained on."""

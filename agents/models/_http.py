@@ -121,6 +121,11 @@ def connections_left() -> int:
     return most - taken - _FILES_LEFT
 
 
+def _unread(error: BaseException) -> bool:
+    """The connection ended before the response began."""
+    return isinstance(error, ConnectionLost) and not error.begun
+
+
 class _Origin:
     """Where requests go, and the part of them that never changes."""
 
@@ -244,15 +249,30 @@ class Http:
         if not self._places.acquire_nowait():
             await self._places.acquire()
         try:
-            if not once and (connection := await self._take()) is not None:
-                self._reused += 1
+            connection = None if once else self._take_nowait() or await self._take()
+            while True:
+                reused = connection is not None
+                if connection is None:
+                    connection = await self._connect()
+                self._requests += 1
+                self._reused += reused
                 try:
-                    return await self._exchange(connection, data)
-                except ConnectionLost as error:
-                    if error.begun or self._closed:
+                    response = await connection.exchange(data)
+                    break
+                except BaseException as error:
+                    await self._discard(connection)
+                    if not reused or self._closed or not _unread(error):
                         raise
-                    self._stale += 1
-            return await self._exchange(await self._connect(), data)
+                self._stale += 1
+                connection = None
+            if connection.reader.reusable and not self._closed:
+                connection.idle_since = self._now()
+                self._idle.append(connection)
+            else:
+                await self._discard(connection)
+            if not self._turnstile.enter_nowait():
+                await self._turnstile.enter()
+            return response
         finally:
             self._places.release()
 
@@ -288,6 +308,13 @@ class Http:
         head = self._sent_heads[f"{method} {path}"] = line + self._origin.head
         return head
 
+    def _take_nowait(self) -> Wire | None:
+        """The connection used last, where it is good and none has grown too old."""
+        idle = self._idle
+        if idle and idle[0].idle_since >= self._now() - self._idle_s and not idle[-1].stale:
+            return idle.pop()
+        return None
+
     async def _take(self) -> Wire | None:
         """A free connection that is still good, the one used last first."""
         idle = self._idle
@@ -317,22 +344,6 @@ class Http:
             await self._discard(connection)
             raise self._gone()
         return connection
-
-    async def _exchange(self, connection: Wire, data: bytes) -> Response:
-        self._requests += 1
-        try:
-            response = await connection.exchange(data)
-        except BaseException:
-            await self._discard(connection)
-            raise
-        if connection.reader.reusable and not self._closed:
-            connection.idle_since = self._now()
-            self._idle.append(connection)
-        else:
-            await self._discard(connection)
-        if not self._turnstile.enter_nowait():
-            await self._turnstile.enter()
-        return response
 
     async def _discard(self, connection: Wire) -> None:
         self._open.discard(connection)

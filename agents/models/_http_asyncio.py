@@ -60,7 +60,6 @@ class AsyncioWire(asyncio.Protocol):
         "_answered",
         "_end",
         "_loop",
-        "_problem",
         "_transport",
         "idle_since",
         "reader",
@@ -70,8 +69,7 @@ class AsyncioWire(asyncio.Protocol):
         self.reader: Reader = reader
         self.idle_since: float = 0.0
         self._loop = loop
-        self._answered: asyncio.Future[None] | None = None
-        self._problem: Exception | None = None  # of the exchange under way
+        self._answered: asyncio.Future[Response] | None = None  # of the exchange under way
         self._end: BaseException | None = None  # why nothing more will come
 
     @property
@@ -79,22 +77,15 @@ class AsyncioWire(asyncio.Protocol):
         # The loop looks at every turn of its own; what it cannot have seen yet, sending shows.
         return self._end is not None
 
-    async def exchange(self, request: bytes) -> Response:
-        reader = self.reader
-        reader.begin()
-        if self._end is not None:
-            await checkpoint()
-            raise lost(reader, self._end) from self._end
+    def exchange(self, request: bytes) -> asyncio.Future[Response]:
+        # No coroutine: the future is awaited by whoever asked, and cancelled with the task.
+        self.reader.begin()
         answered = self._answered = self._loop.create_future()
-        self._transport.write(request)
-        try:
-            await answered
-        finally:
-            self._answered = None
-        # Not the future's exception: cancelled in that very moment, nobody would retrieve it.
-        if self._problem is not None:
-            raise self._problem
-        return reader.response()
+        if self._end is None:
+            self._transport.write(request)
+        else:
+            self._fail(lost(self.reader, self._end))
+        return answered
 
     async def close(self) -> None:
         self.reader.close()
@@ -108,19 +99,20 @@ class AsyncioWire(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        answered = self._answered
+        answered, reader = self._answered, self.reader
         if answered is None or answered.done():
             # Out of turn. Also what follows a whole answer: that one stands, the connection goes.
             self._ended(EndOfStream())
             self._transport.abort()
             return
         try:
-            self.reader.feed(data)
+            reader.feed(data)
         except Exception as error:  # noqa: BLE001 (raised where the answer is awaited)
-            self._settle(error)
+            self._fail(error)
             return
-        if self.reader.complete:
-            answered.set_result(None)
+        if reader.complete:
+            self._answered = None
+            answered.set_result(reader.response())
 
     def eof_received(self) -> bool:
         self._ended(EndOfStream())
@@ -133,9 +125,11 @@ class AsyncioWire(asyncio.Protocol):
         self._end = self._end or why
         error = lost(self.reader, self._end)
         error.__cause__ = self._end
-        self._settle(error)
+        self._fail(error)
 
-    def _settle(self, error: Exception) -> None:
-        if self._answered is not None and not self._answered.done():
-            self._problem = error
-            self._answered.set_result(None)
+    def _fail(self, error: Exception) -> None:
+        answered, self._answered = self._answered, None
+        if answered is not None and not answered.done():
+            answered.set_exception(error)
+            # Looked at once, here: cancelled in this very moment, its task would not do so.
+            answered.exception()

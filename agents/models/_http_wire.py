@@ -12,7 +12,7 @@ import select
 import socket
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from anyio import (
@@ -47,7 +47,7 @@ class Wire(Protocol):
         """The server has closed the idle connection, or says something nobody asked for."""
         ...
 
-    async def exchange(self, request: bytes) -> Response:
+    def exchange(self, request: bytes) -> Awaitable[Response]:
         """Send a request and read its response. Raises `HttpError`; the connection is then over."""
         ...
 

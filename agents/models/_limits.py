@@ -131,15 +131,6 @@ class LimitsStats(Struct, frozen=True, kw_only=True):
     """Whether the server says how it is: None when it never has, False when it has stopped to."""
 
 
-class _Try:
-    """One try of a call: what has to be known when it ends."""
-
-    __slots__ = ("began", "probe")
-
-    def __init__(self, began: int, probe: bool) -> None:
-        self.began, self.probe = began, probe
-
-
 class Limits:
     """What one server is asked, and how.
 
@@ -197,17 +188,32 @@ class Limits:
         Cancelled, it gives its place back and leaves no trace but the count.
         """
         self._calls += 1
+        pace, breaker = self._pace, self._breaker
         tries = 0
+        # One coroutine for all of it: a generation passes here, and each more costs it a microsecond.
         while True:
+            began = pace.changes if pace.enter_nowait() else await pace.enter()
             try:
-                return await self._try(send)
-            except EndpointDown:
-                raise
-            except Exception as error:
-                judged = self._judge(error)
-                wait = self._wait(tries, judged)
-                if not self._may_retry(judged, tries, wait):
+                if not breaker.calm:
+                    await self._pass()
+                probe = breaker.goes()
+                try:
+                    result = await send()
+                except Exception as error:
+                    judged = self._judge(error)
+                    self._failed(began, probe, judged)
+                    wait = self._wait(tries, judged)
+                    if not self._may_retry(judged, tries, wait):
+                        raise
+                except BaseException:
+                    breaker.left(probe)
                     raise
+                else:
+                    breaker.works(probe)
+                    pace.served(began)
+                    return result
+            finally:
+                pace.leave()
             tries += 1
             await sleep(wait)
 
@@ -223,25 +229,6 @@ class Limits:
     def unheard(self) -> None:
         """The server says nothing of its load any more; `open_reports` calls this."""
         self._pace.unheard()
-
-    async def _try(self, send: Callable[[], Awaitable[T]]) -> T:
-        began = await self._pace.enter()
-        try:
-            if not self._breaker.calm:
-                await self._pass()
-            this = _Try(began, self._breaker.goes())
-            try:
-                result = await send()
-            except Exception as error:
-                self._failed(this, self._judge(error))
-                raise
-            except BaseException:
-                self._breaker.left(this.probe)
-                raise
-            self._succeeded(this)
-            return result
-        finally:
-            self._pace.leave()
 
     async def _pass(self) -> None:
         """Wait until the circuit lets this call through."""
@@ -263,19 +250,15 @@ class Limits:
         """Until when a call may wait for the server, beginning now."""
         return min(now + self.config.patience_s, current_effective_deadline())
 
-    def _succeeded(self, this: _Try) -> None:
-        self._breaker.works(this.probe)
-        self._pace.served(this.began)
-
-    def _failed(self, this: _Try, judged: Verdict) -> None:
+    def _failed(self, began: int, probe: bool, judged: Verdict) -> None:
         now = current_time()
         if judged.after_s is not None:
             self._breaker.rest(now + min(judged.after_s, self.config.patience_s))
         if judged.down:
-            self._breaker.fails(this.probe, now)
+            self._breaker.fails(probe, now)
         else:
-            self._breaker.works(this.probe)
-        self._pace.failed(this.began, refused=judged.busy)
+            self._breaker.works(probe)
+        self._pace.failed(began, refused=judged.busy)
 
     def _wait(self, tries: int, judged: Verdict) -> float:
         config = self.config

@@ -31,17 +31,18 @@ _GROWTH = 1.125
 class Pace:
     """The number of places, and who is in them. Reads no clock.
 
-    cap:   places at most, and at first. floor: where reports stop taking any away.
+    cap:     places at most, and at first. floor: where reports stop taking any away.
+    changes: how often reports have changed the number.
     """
 
     __slots__ = (
-        "_changes",
         "_heard",
         "_limit",
         "_places",
         "_pressed",
         "_refused",
         "cap",
+        "changes",
         "floor",
         "reported",
     )
@@ -49,10 +50,10 @@ class Pace:
     def __init__(self, cap: int, floor: int, name: str) -> None:
         self.cap: int = cap
         self.floor: int = floor
+        self.changes: int = 0
         self.reported: bool | None = None
         self._places = _Places(cap, name)
         self._limit = float(cap)
-        self._changes = 0
         self._heard = True  # a call that began since the last change has ended
         self._pressed = False  # a call was served in a full house since then
         self._refused = False  # and one was refused
@@ -69,11 +70,14 @@ class Pace:
     def waiting(self) -> int:
         return self._places.waiting
 
+    def enter_nowait(self) -> bool:
+        """Take a place if one is free; `changes` is what to tell of the call when it has ended."""
+        return self._places.enter_nowait()
+
     async def enter(self) -> int:
         """Take a place, waiting for it in turn; what to tell of the call when it has ended."""
-        if not self._places.enter_nowait():
-            await self._places.enter()
-        return self._changes
+        await self._places.enter()
+        return self.changes
 
     def leave(self) -> None:
         """Give the place back."""
@@ -81,7 +85,7 @@ class Pace:
 
     def served(self, began: int) -> None:
         """A call that `enter` gave `began` was served; its place is still taken."""
-        if began == self._changes:
+        if began == self.changes:
             self._heard = True
         # Only calls that had to share a full house say that a larger one would do.
         if self._places.full:
@@ -91,7 +95,7 @@ class Pace:
 
     def failed(self, began: int, *, refused: bool) -> None:
         """It failed; refused: because the server has too much to do."""
-        if began == self._changes:
+        if began == self.changes:
             self._heard = True
         if refused:
             self._refused = True
@@ -116,7 +120,7 @@ class Pace:
             self._change(max(self._limit * _CUT, min(self._limit, self.floor)))
 
     def _change(self, limit: float) -> None:
-        self._changes += 1
+        self.changes += 1
         self._heard = self._pressed = self._refused = False
         self._resize(limit)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from math import isfinite
 
 import msgspec
 from msgspec import Struct
@@ -71,6 +70,9 @@ _decode_answer = msgspec.json.Decoder(_Answer).decode
 
 _ANY_SEED = (1 << 63) - 1
 
+_LEAST = -1e30
+"""No sum of log-probabilities is below; 32 bits hold what is above."""
+
 
 class History:
     """A session's tokens as JSON: what was rendered stays, what was appended is added.
@@ -131,8 +133,8 @@ def read_answer(
         raise ValueError(f"{len(ids)} tokens instead of 1 to {most}")
     if [one.token_id for one in sampled] != ids:
         raise ValueError(f"log-probabilities of other tokens than the {len(ids)} it sampled")
-    logps = array("f", [one.logprob for one in sampled])
-    if max(logps) > 1e-3 or not isfinite(sum(logps)):
+    logps = [one.logprob for one in sampled]
+    if max(logps) > 1e-3 or not sum(logps) > _LEAST:  # nan is not more either
         raise ValueError("log-probabilities that are none")
     stopped = ids[-1] in request.sampling.stop
     if choice.finish_reason != ("stop" if stopped else "length"):
@@ -142,7 +144,7 @@ def read_answer(
     return Generation(
         text=text_of(ids[:-1] if stopped else ids),
         ids=array("i", ids),
-        logps=logps,
+        logps=array("f", logps),
         finish="stop" if stopped else "length",
         spans=_spans(choice.weight_versions, len(ids), version_of),
     )
@@ -154,6 +156,8 @@ def _spans(
     """Which version sampled what; together they cover all `count` tokens, in order."""
     if not found:
         raise ValueError("no weight versions; use a vLLM that reports them (0.32 does)")
+    if len(found) == 1 and found[0].start == 0 and found[0].end == count:
+        return (Span(0, count, version_of(found[0].version)),)
     spans = tuple(
         [
             Span(span.start, span.end, version_of(span.version))

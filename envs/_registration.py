@@ -11,6 +11,7 @@ REGISTERED = {
     "duologue/Function-v0": "function",
     "duologue/Intention-v0": "intention",
     "duologue/Persuade-v0": "persuade",
+    "duologue/Search-v0": "search",
     "duologue/Telepathy-v0": "telepathy",
     "duologue/Travel-v0": "travel",
     "duologue/Turtle-v0": "turtle",

@@ -13,7 +13,7 @@ its group, the group has been taken. So a consumer that stops taking stops admis
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, nullcontext
 from itertools import chain
 
 import anyio
@@ -31,6 +31,7 @@ from ._rollout_config import Carried, MayRetry, RolloutConfig, RolloutStats
 from ._seed import Seed
 from ._snapshot import Hop, Wait
 from ._store import Store
+from ._watchdog import open_watchdog
 
 
 class Rollouts:
@@ -67,6 +68,7 @@ async def open_rollouts(
     may_retry: MayRetry | None = None,
     observer: Observer | None = None,
     board: Board | None = None,
+    watchdog_s: float = 0.0,
     first_group: int = 0,
     carried: Sequence[Carried] = (),
 ) -> AsyncGenerator[Rollouts]:
@@ -80,6 +82,9 @@ async def open_rollouts(
               depends on who failed first, so a replay asks its recording instead.
     observer: is told of every dialogue and its turns; None costs nothing.
     board:    shows how many dialogues are live and what each of them, and admission, waits for.
+    watchdog_s: end the block by `Stalled` when nothing on the board has progressed for so many
+              seconds, as `open_watchdog` does; 0 waits for ever. A consumer that does not take is
+              waited for like anybody else.
     carried:  groups to finish first, under their own ordinals; `tasks` are numbered from
               `first_group` on.
 
@@ -119,8 +124,9 @@ async def open_rollouts(
     if credits is not None:
         shown.append(lambda: credits.hop("credits"))
     # Closed last: whoever takes when the block is over is told that there is no more.
+    watchdog = open_watchdog(board, limit_s=watchdog_s) if watchdog_s > 0 else nullcontext()
     with one_error(), board.listing(run.roster), board.showing(*shown), closing(groups):
-        async with anyio.create_task_group() as owner:
+        async with watchdog, anyio.create_task_group() as owner:
             owner.start_soon(run.admit, numbered, name=f"admission of {phase}")
             yield Rollouts(groups, run.stats)
             owner.cancel_scope.cancel()

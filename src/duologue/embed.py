@@ -160,6 +160,7 @@ async def open_rollouts(
     run: str | Path | None = None,
     observer: Observer | Sequence[Observer] | None = None,
     board: Board | None = None,
+    watchdog_s: float | None = None,
 ) -> AsyncGenerator[Trajectories]:
     """Run dialogues for as long as the block lasts.
 
@@ -183,6 +184,10 @@ async def open_rollouts(
               trajectory is durable before it is seen.
     observer: is told of every dialogue and its turns; several nest, the first outermost.
     board:    shows what this and other blocks of one program do, if they share it.
+    watchdog_s: end the block by `Stalled` when nothing on the board has progressed for so many
+              seconds; its error says who waits for what, and so does `stall.json` in `run`. A
+              consumer that takes its time is waited for like anybody else, and dialogues under a
+              longer deadline are. None, or 0, waits for ever, whatever `settings` say.
 
     Stopping to take stops admission; leaving the block cancels what is alive (with `run`, it is
     stored as cancelled). A failed party ends its dialogue, as data; a bug of the program's own
@@ -192,6 +197,7 @@ async def open_rollouts(
     gym = to_gym(env)
     given = {
         "seed": seed,
+        "health.watchdog_s": watchdog_s,
         "rollout.samples": samples,
         "rollout.live": live,
         "rollout.deadline_s": deadline_s,
@@ -226,6 +232,11 @@ async def open_rollouts(
         if run is not None:
             opened = open_run(Path(run), "rollout", config, board=board)
             kept = (await stack.enter_async_context(opened)).store
+        if watchdog_s:
+            from .jobs._health import open_job_watchdog
+
+            folder = None if run is None else Path(run)
+            await stack.enter_async_context(open_job_watchdog(board, config, folder))
         rollouts = await stack.enter_async_context(
             open_groups(
                 islice(wanted, count),

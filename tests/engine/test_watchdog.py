@@ -143,6 +143,43 @@ def test_a_deadline_promises_nothing_once_the_dialogue_is_over(virtual_time: Vir
     assert stall is not None and stall.cause is Wait.CONSUMER
 
 
+@pytest.mark.parametrize(
+    ("sides", "cause"), [(Sides(agent_s=inf), Wait.MODEL), (Sides(), Wait.CONSUMER)]
+)
+def test_rollouts_have_a_watchdog_of_their_own(
+    virtual_time: VirtualTime, sides: Sides, cause: Wait
+) -> None:
+    async def main() -> tuple[Stall, float, Rollouts]:
+        began = anyio.current_time()
+        with pytest.raises(Stalled) as caught:
+            async with open_rollouts(
+                tasks(12), sides.make, seed=Seed(0), config=config(live=3), watchdog_s=300
+            ) as rollouts:
+                await rollouts.receive()
+                await anyio.sleep_forever()
+        return caught.value.stall, anyio.current_time() - began, rollouts
+
+    stall, took, rollouts = virtual_time(main)
+    assert stall.cause is cause and 300 <= took <= 303
+    assert len(stall.waiting) == 3 and {one.waits for one in stall.waiting} == {cause}
+    stats = rollouts.stats
+    assert (stats.live, stats.admitted) == (0, stats.ended)
+
+
+@pytest.mark.parametrize("watchdog_s", [0.0, inf])
+def test_rollouts_without_one_wait_for_as_long_as_it_takes(
+    virtual_time: VirtualTime, watchdog_s: float
+) -> None:
+    async def main() -> int:
+        async with open_rollouts(
+            tasks(4), Sides().make, seed=Seed(0), config=config(live=1), watchdog_s=watchdog_s
+        ) as rollouts:
+            await anyio.sleep(80_000)
+            return len([group async for group in rollouts])
+
+    assert virtual_time(main) == 4
+
+
 @pytest.mark.parametrize("limit_s", [0.0, inf])
 def test_a_watchdog_without_a_limit_only_ticks(virtual_time: VirtualTime, limit_s: float) -> None:
     async def main() -> float:

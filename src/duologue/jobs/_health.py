@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from ..config import Config
 from ..engine import (
+    Board,
     Lateness,
     Offender,
     Snapshot,
@@ -98,21 +99,36 @@ async def open_guard(run: Run, show: Callable[[Snapshot], None]) -> AsyncGenerat
             await anyio.sleep(SHOWN_S)
             show(run.board.snapshot())
 
-    def tell(stall: Stall) -> None:
-        _write(run.path / STALL, stall)
+    with one_error():
+        async with (
+            open_job_watchdog(run.board, run.config, run.path),
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(keep_showing, name="progress")
+            yield
+            tasks.cancel_scope.cancel()
 
-    (run.path / STALL).unlink(missing_ok=True)  # an earlier life's
+
+@asynccontextmanager
+async def open_job_watchdog(
+    board: Board, config: Config, folder: Path | None
+) -> AsyncGenerator[None]:
+    """The watchdog as `config` sets it, which leaves its report in `folder`, if there is one."""
+    if folder is None:
+        async with open_watchdog(board, limit_s=patience_s(config)):
+            yield
+        return
+    file = folder / STALL
+
+    def tell(stall: Stall) -> None:
+        _write(file, stall)
+
+    file.unlink(missing_ok=True)  # an earlier life's
     try:
-        with one_error():
-            async with (
-                open_watchdog(run.board, limit_s=patience_s(run.config), tell=tell),
-                anyio.create_task_group() as tasks,
-            ):
-                tasks.start_soon(keep_showing, name="progress")
-                yield
-                tasks.cancel_scope.cancel()
+        async with open_watchdog(board, limit_s=patience_s(config), tell=tell):
+            yield
     except Stalled as error:
-        error.add_note(f"who waits for what is in {run.path / STALL}")
+        error.add_note(f"who waits for what is in {file}")
         raise
 
 

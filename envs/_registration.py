@@ -12,6 +12,7 @@ REGISTERED = {
     "duologue/Intention-v0": "intention",
     "duologue/Persuade-v0": "persuade",
     "duologue/Search-v0": "search",
+    "duologue/Tau-v0": "tau",
     "duologue/Telepathy-v0": "telepathy",
     "duologue/Travel-v0": "travel",
     "duologue/Turtle-v0": "turtle",

@@ -55,7 +55,7 @@ def run_file(path: Path, data: Path) -> Tally:
     try:
         whole = json.loads(path.read_bytes())
         cases = cases_of(path, whole)
-        tasks = tasks_beside(path)
+        tasks = tasks_beside(path, data)
     except (ValueError, KeyError, AttributeError, OSError) as error:
         tally.failed = 1
         tally.notes.append(f"cannot be read: {type(error).__name__}: {error}")
@@ -94,10 +94,16 @@ def cases_of(path: Path, whole: Case) -> list[Case]:
     return cases
 
 
-def tasks_beside(path: Path) -> dict[str, Any]:
-    """The invented tasks that a gym's episodes name by id, where its own are not to be had."""
-    beside = path.with_name(f"{path.stem.partition('_')[0]}_synthetic_data.json")
+def tasks_beside(path: Path, data: Path) -> dict[str, Any]:
+    """The tasks that a gym's episodes name by id: invented ones beside them, or the records of the
+    gym's own `<gym>_train.json` and `<gym>_test.json`."""
+    gym = path.stem.partition("_")[0]
+    beside = path.with_name(f"{gym}_synthetic_data.json")
     tasks: dict[str, Any] = json.loads(beside.read_bytes()) if beside.is_file() else {}
+    for split in ("train", "test"):
+        own = data / "gyms" / f"{gym}_{split}.json"
+        records: list[dict[str, Any]] = json.loads(own.read_bytes()) if own.is_file() else []
+        tasks |= {record["id"]: record for record in records}
     return tasks
 
 

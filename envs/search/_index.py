@@ -1,9 +1,8 @@
 """A search engine in memory: an inverted index, ranked by BM25 (Robertson and Zaragoza, 2009).
 
 What each word adds to an article's score is worked out beforehand, so a search adds up a few hundred
-numbers: no thread, no wait, nothing shared that changes. SQLite's FTS5 does the same with 870
-articles in two to three times the time (it ranks each match by a call), and words its stems by its
-own version; here whatever is found is found everywhere.
+numbers: no thread, no wait, nothing shared that changes. SQLite's FTS5, given the same words, puts
+the same article first and takes three times as long (see docs/environments.md).
 """
 
 from __future__ import annotations

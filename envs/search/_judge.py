@@ -57,7 +57,10 @@ def fits(asked: Question, text: str) -> bool:
         return _fits_number(asked, heard)
     wanted = Counter(_parts(asked.answer))
     said = Counter(_parts(heard))
-    if not wanted or wanted - said:
+    # To "which river?" one may leave the river out.
+    given = {word for word in asked.question.split() if word.islower()}
+    needed = {word for word in wanted if word not in given} or set(wanted)
+    if not needed or any(said[word] < wanted[word] for word in needed):
         return False
     return _in_passing(asked, (said - wanted).elements())
 

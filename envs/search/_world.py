@@ -93,7 +93,11 @@ class _Maker:
         for _ in range(12 * len(self._names.family)):
             trade = self._rng.choice(_TRADES)
             self._add(next(people), "person", trade, born=str(self._rng.randint(1760, 1889)))
-        self._persons = [thing for thing in self._things.values() if thing.kind == "person"]
+        self._persons = list(self._things.values())
+        self._by_trade = {
+            trade: [person for person in self._persons if person.noun == trade]
+            for trade in _TRADES
+        }
 
     def _land(self) -> None:
         rng, names = self._rng, self._names
@@ -198,18 +202,18 @@ class _Maker:
             )
 
     def _prizes(self) -> dict[str, dict[str, str]]:
-        won: dict[str, dict[str, str]] = {}
-        for name in self._names.prizes:
-            winners = won[f"{name} Prize"] = {}
-            for year in range(FIRST_YEAR, LAST_YEAR + 1):
-                alive = [person for person in self._persons if 25 <= year - _born(person) <= 70]
-                winners[str(year)] = self._rng.choice(alive).name
+        born = [(_born(person), person.name) for person in self._persons]
+        won: dict[str, dict[str, str]] = {f"{name} Prize": {} for name in self._names.prizes}
+        for year in range(FIRST_YEAR, LAST_YEAR + 1):
+            alive = [name for birth, name in born if 25 <= year - birth <= 70]
+            for winners in won.values():
+                winners[str(year)] = self._rng.choice(alive)
         return won
 
     # ---- drawing
 
     def _someone(self, trade: str) -> Thing:
-        return self._rng.choice([person for person in self._persons if person.noun == trade])
+        return self._rng.choice(self._by_trade[trade])
 
     def _year_of(self, person: Thing, youngest: int, oldest: int) -> str:
         return str(_born(person) + self._rng.randint(youngest, oldest))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from types import coroutine
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
@@ -45,6 +45,17 @@ async def checkpoint() -> None:
         await sys.modules["trio"].lowlevel.checkpoint()
     else:
         await _yield_to_asyncio()
+
+
+def caller_of_the_loop() -> Callable[[Callable[[], object]], object]:
+    """What another thread gives a function to, for the running loop to call soon; it does not wait
+    for that, as `anyio.from_thread` does."""
+    if _running_trio():
+        run: Callable[[Callable[[], object]], object]
+        run = sys.modules["trio"].lowlevel.current_trio_token().run_sync_soon
+    else:
+        run = sys.modules["asyncio"].get_running_loop().call_soon_threadsafe
+    return run
 
 
 def being_cancelled() -> bool:

@@ -7,6 +7,7 @@ commits. Readers (`_reader.py`) never block the writer and see only whole transa
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -19,10 +20,11 @@ import anyio.to_thread
 import msgspec
 from msgspec import Struct
 
-from ._errors import MailboxClosed, StoreError, one_error
-from ._mailbox import Mailbox
+from ._commits import Commits
+from ._errors import StoreError, one_error
+from ._mailbox import BURST
 from ._messages import Fate, Key, Task, Trajectory
-from ._park import Lot
+from ._park import Lot, checkpoint
 from ._records import checksum
 from ._schema import FATE, SETTLE, UNSETTLE
 from ._snapshot import Hop
@@ -31,16 +33,17 @@ from ._writer import TRAJECTORIES, Row, Write, Writer
 QUEUE = 4096
 """Writes that wait for the writer at most."""
 
-BATCH = 512
-"""Writes that share a transaction at most: while one crowd goes to disk, the next is packed."""
-
 GATHER_S = 0.015
 """How long the writer waits for company before it writes a trajectory, where trajectories come
 thick enough that the last transaction had several: a transaction of one costs nearly what one of
 ten does. A lone dialogue after another never waits, nor does a crowd."""
 
-CROWD, CROWD_BYTES = 256, 4 << 20
+CROWD, CROWD_BYTES = 256, 8 << 20
 """Writes, or bytes of records, that are company enough."""
+
+ARMFUL, AHEAD = 64, 32
+"""Writes that go to the writer's thread together while it is busy, and how many such it may have
+before it: so that it finds much to do next, and the others wait in the queue."""
 
 QUEUE_BYTES = 64 << 20
 """Bytes of records that are handed over and not yet durable, at most; the last may exceed it."""
@@ -78,16 +81,18 @@ class Store:
         self.path: Path = writer.path
         self.life: int = writer.life
         self._writer = writer
-        self._mailbox: Mailbox[Write] = Mailbox(QUEUE, "store")
-        self._limiter = anyio.CapacityLimiter(1)
+        self._queue: deque[Write] = deque()
+        self._capacity = QUEUE
+        self._commits = Commits(writer)
         self._lost: StoreError | None = None
         self._capacity_bytes = queue_bytes
         self._bytes = 0
         self._closed = False
         self._room = Lot()
+        self._news = Lot()
         self._company = Lot()
         self._writes = 0
-        self._commits = 0
+        self._transactions = 0
         self._largest = 0
 
     async def append(
@@ -116,6 +121,8 @@ class Store:
         """
         data = _encode(task.data)
         row = (phase, ordinal, task.env, task.id, task.split, data, None)
+        if ordinal % BURST == 0:
+            await checkpoint()  # nothing else here ever waits, and there may be thousands
         await self._hand_over(Write(inserts=(("groups", row),), size=len(data), awaited=False))
 
     async def set_fates(
@@ -174,12 +181,13 @@ class Store:
     def stats(self) -> StoreStats:
         return StoreStats(
             writes=self._writes,
-            commits=self._commits,
+            commits=self._transactions,
             largest=self._largest,
-            queued=len(self._mailbox),
+            queued=len(self._queue),
+            capacity=self._capacity,
             bytes=self._bytes,
             capacity_bytes=self._capacity_bytes,
-            waiting=len(self._room) + self._mailbox.stats().waiting_senders,
+            waiting=len(self._room),
         )
 
     async def _write(self, write: Write) -> None:
@@ -187,43 +195,48 @@ class Store:
         await write.done.wait()
 
     async def _hand_over(self, write: Write) -> None:
+        """Queue a write, waiting while there are as many, or as many bytes of them, as may be."""
+        while self._full and not self._closed:
+            await self._room.park()
         self._check()
-        if write.size:
-            await self._reserve(write.size)
-        try:
-            await self._mailbox.put(write)
-        except BaseException as error:
-            self._release(write.size)
-            if isinstance(error, MailboxClosed):
-                raise StoreError(f"the run store {self.path} is closed") from None
-            raise
-        if self._company and self._enough():
-            self._company.wake()
+        self._bytes += write.size
+        self._queue.append(write)
+        if self._room and not self._full:
+            self._room.wake()  # whoever comes after the one that was let in
+        if self._commits.idle:
+            if self._enough():
+                self._pass_on()  # now: the loop may be long in coming round to `_feed`
+            else:
+                self._news.wake()
+        elif len(self._queue) >= ARMFUL and self._commits.queued < AHEAD:
+            self._pass_on()
+
+    @property
+    def _full(self) -> bool:
+        return self._bytes >= self._capacity_bytes or len(self._queue) >= self._capacity
 
     def _enough(self) -> bool:
-        """Whether the writer need not wait for company."""
-        return self._closed or len(self._mailbox) >= CROWD or self._bytes >= CROWD_BYTES
+        """Whether the writer, who has nothing to do, need not wait for company."""
+        return self._closed or len(self._queue) >= CROWD or self._bytes >= CROWD_BYTES
 
-    async def _reserve(self, size: int) -> None:
-        """Wait while the queue holds as many bytes as it may."""
-        while self._bytes >= self._capacity_bytes and not self._closed:
-            await self._room.park()
-            if self._bytes + size < self._capacity_bytes:
-                self._room.wake()  # there is room for the next one as well
-        self._bytes += size
-
-    def _release(self, size: int) -> None:
-        if size:
-            self._bytes -= size
-            self._room.wake()
+    def _pass_on(self) -> None:
+        count = min(len(self._queue), CROWD)
+        self._commits.hand_over([self._queue.popleft() for _ in range(count)])
+        self._company.wake()
+        self._room.wake()
 
     def _close(self) -> None:
         self._closed = True
-        self._mailbox.close()
         self._room.wake_all()
         self._company.wake()
+        self._news.wake()
 
     def _check(self) -> None:
+        if self._closed:
+            raise StoreError(f"the run store {self.path} is closed")
+        self._check_lost()
+
+    def _check_lost(self) -> None:
         if self._lost is not None:
             raise StoreError(
                 f"the run store {self.path} lost a group's row and takes no more: {self._lost}"
@@ -231,33 +244,37 @@ class Store:
 
     async def _serve(self) -> None:
         # Shielded, because whoever is cancelled, what was handed over is still written; the
-        # mailbox's closing is what ends it.
+        # store's closing is what ends it.
         with anyio.CancelScope(shield=True):
-            crowded = False
-            while True:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._commits.run, self._news.wake)
                 try:
-                    batch = [await self._mailbox.get()]
-                except MailboxClosed:
-                    return
-                if crowded and batch[0].size and not self._enough():
+                    await self._feed()
+                finally:
+                    self._commits.end()
+
+    async def _feed(self) -> None:
+        """Pass on what waits whenever the thread has nothing to do, and tell who waited."""
+        crowded = False
+        while True:
+            for batch, error in self._commits.take_back():
+                crowded = len(batch) > 1
+                self._tell(batch, error)
+            if self._commits.idle and self._queue:
+                if crowded and not self._enough():
+                    crowded = False
                     with anyio.move_on_after(GATHER_S):
                         await self._company.park()
-                while len(batch) < BATCH and (write := self._mailbox.get_nowait()) is not None:
-                    batch.append(write)
-                crowded = len(batch) > 1
-                # What was handed over while a group's row was being lost must not be written after
-                # it: the group's trajectories would be there without the group, and a resume, which
-                # numbers its groups after the last one there, would never run the lost one again.
-                error = self._lost
-                if error is None:
-                    commit = partial(self._writer.commit, batch)
-                    error = await anyio.to_thread.run_sync(commit, limiter=self._limiter)
-                self._tell(batch, error)
+                    continue
+                self._pass_on()
+            if self._commits.idle and self._closed:
+                return
+            await self._news.park()
 
     def _tell(self, batch: list[Write], error: StoreError | None) -> None:
         if error is None:
             self._writes += len(batch)
-            self._commits += 1
+            self._transactions += 1
             self._largest = max(self._largest, len(batch))
         for write in batch:
             if error is None:
@@ -266,7 +283,8 @@ class Store:
                 write.done.fail(error)
             else:
                 self._lost = error
-        self._release(sum(write.size for write in batch))
+        self._bytes -= sum(write.size for write in batch)
+        self._room.wake()
 
 
 def _trajectory_row(phase: str, trajectory: Trajectory, life: int, seconds: float) -> Row:
@@ -323,6 +341,6 @@ async def open_store(
                     yield store
                 finally:
                     store._close()
-        store._check()
+        store._check_lost()
     finally:
         writer.close()

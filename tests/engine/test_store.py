@@ -141,7 +141,7 @@ async def test_what_waits_for_the_writer_is_bounded_in_bytes(tmp_path: Path) -> 
 async def test_who_gives_up_waiting_for_a_full_queue_holds_no_room(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     async with open_store(path) as store:
-        store._mailbox.capacity = 1
+        store._capacity = 1
         async with anyio.create_task_group() as tasks:
             with closing(sqlite3.connect(path, isolation_level=None)) as other:
                 other.execute("BEGIN IMMEDIATE")
@@ -155,7 +155,7 @@ async def test_who_gives_up_waiting_for_a_full_queue_holds_no_room(tmp_path: Pat
                     waited = store.stats()
                     third.cancel_scope.cancel()
                 assert (before.queued, before.waiting, waited.waiting) == (1, 0, 1)
-                assert waited.bytes > before.bytes == store.stats().bytes
+                assert waited.bytes == before.bytes == store.stats().bytes > 0
                 other.execute("ROLLBACK")
     with open_reader(path) as reader:
         assert reader.count() == 2
@@ -369,6 +369,42 @@ async def test_nothing_is_written_after_a_groups_row_that_was_lost(tmp_path: Pat
                 go.set()
     with open_reader(path) as reader:
         assert reader.count() == 0 and reader.next_group("p") == 0
+
+
+async def test_the_writer_takes_up_a_crowd_before_the_loop_has_come_round(tmp_path: Path) -> None:
+    path, began = tmp_path / "run.db", threading.Event()
+    async with open_store(path) as store:
+        writer: Any = store._writer
+        real = writer.commit
+
+        def commit(batch: Any) -> StoreError | None:
+            began.set()
+            return cast("StoreError | None", real(batch))
+
+        writer.commit = commit
+        await settle()  # its thread has begun
+        for ordinal in range(1, 64):  # so few may wait for company
+            await store.open_group("p", ordinal, Task(env="e", id="t"))
+        assert store.hop().depth == 63
+        for turn in range(1, 8):
+            for ordinal in range(64 * turn + 1, 64 * turn + 64):
+                await store.open_group("p", ordinal, Task(env="e", id="t"))
+        assert began.wait(10)  # and the loop with it
+        assert store.hop().depth < 256
+    with open_reader(path) as reader:
+        assert len(reader.tasks("p")) == 8 * 63
+
+
+async def test_a_writer_that_crashes_ends_the_block(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), anyio.fail_after(10):
+        async with open_store(tmp_path / "run.db") as store:
+            writer: Any = store._writer
+
+            def crash(_: object) -> None:
+                raise ZeroDivisionError
+
+            writer.commit = crash
+            await append(store, (0, 0))
 
 
 async def test_a_store_that_another_process_holds_is_an_error(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ through a `Manner`; a user that is a model is told `Persona.describe()`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -109,14 +110,15 @@ _LEAVES = (
     "I have no more time for this. Bye.",
     "Never mind. I will manage without.",
 )
-_TERSER = (
-    ("Please ", ""),
-    (", please", ""),
-    ("I would say: ", ""),
-    ("I want ", ""),
-    ("I have ", ""),
-)
+_TERSER = (("Please ", ""), (", please", ""), ("I would say: ", ""))
 _SIMPLER = (("I would ", "I "), ("I have ", "I got "), (" about the ", " for "), ("Please ", ""))
+
+# Only where what is left still says it: of "I have not touched chicken in years" and "I want to
+# step straight outside" every word is needed.
+_SPARED = re.compile(
+    r"(?:^|(?<=: ))I want (?!to\b|some(?:one|body|thing)\b|no(?:t|body|thing)\b)"
+    r"|\bI have (?=no preference\b)"
+)
 
 
 class Manner:
@@ -138,11 +140,10 @@ class Manner:
         persona, rng = self.persona, self._rng
         if fact and persona.knowledge < 1.0 and rng.random() >= persona.knowledge:
             text = rng.choice(_DOUBTS) + text
-        for long, short in (
-            *(_TERSER if persona.style == "terse" else ()),
-            *(_SIMPLER if persona.language == "simple" else ()),
-        ):
-            text = text.replace(long, short)
+        if persona.style == "terse":
+            text = _SPARED.sub("", _replaced(text, _TERSER))
+        if persona.language == "simple":
+            text = _replaced(text, _SIMPLER)
         before, after = _BEFORE.get(persona.style, ()), _AFTER.get(persona.style, ())
         if before and rng.random() < 0.5:
             text = rng.choice(before) + text
@@ -166,3 +167,9 @@ class Manner:
         if not self.persona.patience or self._idle < self.persona.patience:
             return None
         return self._rng.choice(_LEAVES)
+
+
+def _replaced(text: str, pairs: tuple[tuple[str, str], ...]) -> str:
+    for long, short in pairs:
+        text = text.replace(long, short)
+    return text

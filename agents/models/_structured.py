@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
@@ -94,9 +95,44 @@ def _strict(part: Any) -> Any:
     return found
 
 
+_STARTS = 16
+"""How many braces of a reply are tried as the start of its object: bounds the work for any text."""
+
+_SCANNER = json.JSONDecoder()
+
+
 def json_in(text: str) -> str:
-    """The JSON in a reply, without thoughts before it and a fence around it."""
+    """The JSON in a reply, without thoughts before it, a fence or prose around it.
+
+    An object in prose is taken when it is the only one and begins a line or ends the reply.
+    Otherwise the reply is returned as it is: what stands in a sentence, or beside another, may be
+    what somebody else said, quoted, and no answer.
+    """
     text = text.rpartition("</think>")[2].strip()
     if text.startswith("```") and text.endswith("```"):
-        text = text[3:-3].removeprefix("json")
-    return text
+        text = text[3:-3].removeprefix("json").strip()
+    if text.startswith("{") and text.endswith("}"):
+        return text
+    found = _objects(text)
+    if len(found) != 1:
+        return text
+    start, end = found[0]
+    alone = not text[:start].rpartition("\n")[2].strip() or not text[end:].strip("` \n")
+    return text[start:end] if alone else text
+
+
+def _objects(text: str) -> list[tuple[int, int]]:
+    """Where the JSON objects in `text` begin and end, outermost ones only."""
+    found: list[tuple[int, int]] = []
+    start = text.find("{")
+    for _ in range(_STARTS):
+        if start < 0:
+            return found
+        try:
+            _, end = _SCANNER.raw_decode(text, start)
+        except ValueError:
+            end = start + 1
+        else:
+            found.append((start, end))
+        start = text.find("{", end)
+    return [] if start >= 0 else found

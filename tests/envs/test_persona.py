@@ -26,6 +26,24 @@ def test_a_fact_is_in_the_line_whatever_the_manner(name: str, seed: int) -> None
     assert "40 euros" in said
 
 
+@pytest.mark.parametrize(
+    ("line", "terse"),
+    [
+        ("I want a red one.", "a red one."),
+        ("I have no preference, please.", "no preference."),
+        ("I would say: after noon.", "after noon."),
+        ("I have not touched chicken in years.", "I have not touched chicken in years."),
+        ("I have my skis waxed already.", "I have my skis waxed already."),
+        ("I want to step straight outside.", "I want to step straight outside."),
+        ("I want someone to do the sheets.", "I want someone to do the sheets."),
+        ("My company pays, and I want to lie flat.", "My company pays, and I want to lie flat."),
+        ("Two chairs, that is all I want out there.", "Two chairs, that is all I want out there."),
+    ],
+)
+def test_who_is_terse_leaves_out_only_what_can_be_done_without(line: str, terse: str) -> None:
+    assert Manner(PERSONAS["terse"], Seed(0)).say(line, fact=True) == terse
+
+
 def test_plain_says_it_as_it_is() -> None:
     manner = Manner(PERSONAS["plain"], Seed(0))
     assert [manner.say("Yes."), manner.say("")] == ["Yes.", ""]

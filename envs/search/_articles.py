@@ -76,8 +76,8 @@ _REMARKS: dict[str, tuple[str, ...]] = {
         "It was restored more than once.",
     ),
     "ship": (
-        "The crew thought it a lucky one.",
-        "It was broken up after a long career.",
+        "The crew thought well of it.",
+        "It was scrapped after a long career.",
     ),
     "voyage": (
         "It came back with fewer people than had left.",

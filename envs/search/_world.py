@@ -95,8 +95,7 @@ class _Maker:
             self._add(next(people), "person", trade, born=str(self._rng.randint(1760, 1889)))
         self._persons = list(self._things.values())
         self._by_trade = {
-            trade: [person for person in self._persons if person.noun == trade]
-            for trade in _TRADES
+            trade: [person for person in self._persons if person.noun == trade] for trade in _TRADES
         }
 
     def _land(self) -> None:

@@ -362,9 +362,13 @@ def test_the_official_class_has_the_official_settings() -> None:
     assert (config.max_steps, config.normalize_rewards) == (20, False)
     assert (config.eval_method, config.max_search_steps, config.max_search_results) == ("llm", 5, 5)
     assert (config.correct_answer_reward, config.incorrect_answer_reward) == (1.0, 0.0)
-    for wrong in ({"engine": "odd"}, {"guesses": 0}, {"max_search_results": 0}):
+    for wrong in (
+        SearchGymConfig(engine="odd"),
+        SearchGymConfig(guesses=0),
+        SearchGymConfig(max_search_results=0),
+    ):
         with pytest.raises(UsageError):
-            SearchEnv(SearchGymConfig(**wrong))
+            SearchEnv(wrong)
 
 
 def test_an_episode_through_the_official_class() -> None:
@@ -439,7 +443,8 @@ async def test_an_engine_that_fails_ends_the_dialogue_and_is_a_text_as_released(
 
 
 def test_every_official_answer_is_judged_and_fits(shared: Path) -> None:
-    for task in gym.read(shared / "data" / "userrl" / "gyms" / "questions.json"):  # type: ignore[misc]
+    assert gym.read is not None
+    for task in gym.read(shared / "data" / "userrl" / "gyms" / "questions.json"):
         known = question(task)
         assert refused(known.answer) is None and fits(known, known.answer), known.answer
         assert fits(known, f"The answer is {known.answer}."), known.answer

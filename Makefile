@@ -86,6 +86,7 @@ smoke: $(STAMP)
 	$(BIN)/python benchmarks/engine.py --quick
 	$(BIN)/python benchmarks/overlap.py --quick
 	$(BIN)/python benchmarks/soak.py --quick --only virtual
+	$(BIN)/python benchmarks/mixture.py --quick
 
 # The same dialogue on other rollout engines, each in an environment of its own (.peers/, some GB).
 peers: $(STAMP)

@@ -44,7 +44,7 @@ _REFUSING = re.compile(
 )
 _LOOKING = re.compile(r"\b(?:find|locate|identify|verify|look you up|look up|see your)\b")
 _STRONG = re.compile(
-    r"\b(?:shall i|should i|may i|do you want me to|would you like me to|go ahead|proceed"
+    r"\b(?:shall i|should i|may i (?!have|ask|know|get)|do you want me to|would you like me to|go ahead|proceed"
     r"|do you agree|do i have your)\b|\byes ?/ ?no\b|\(yes"
 )
 _WEAK = re.compile(r"\b(?:confirm|correct|right|ok|okay|all right)\b[^?]{0,40}\?")

@@ -41,12 +41,14 @@ class FreeCustomer:
         shared = [len(asked & each) for each in self._stems]
         best = max(range(len(shared)), key=lambda i: (shared[i], i in self.left, -i))
         if not shared[best]:
-            if not self.left:
-                return ""
-            best = self.left[0]
+            return self.go_on()
         if best in self.left:
             self.left.remove(best)
         return self._lines[best]
+
+    def go_on(self) -> str:
+        """The next sentence that it has not said; "" when there is none."""
+        return self._lines[self.left.pop(0)] if self.left else ""
 
 
 def _first_person(sentence: str) -> str:

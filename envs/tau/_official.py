@@ -24,9 +24,7 @@ from ._store import Store
 from ._tasks import Case
 from ._tools import TRANSFERS, Domain, listing
 from ._user import customer
-from ._voices import messages
-
-STOP = "###STOP###"
+from ._voices import STOP, released_messages
 
 _PREFIXES = "Begin with [search], [action], [answer] or [finish]."
 _HELP = (
@@ -101,7 +99,7 @@ class OfficialTau:
             said = STOP if reply.over else reply.text
         else:
             try:
-                said = await self._user(messages(self._case, PERSONAS["plain"], self._past, text))
+                said = await self._user(released_messages(self._case, self._past, text))
             except Exception as error:  # noqa: BLE001
                 # As released: an outage of the customer is a line worth 0, and is learnt from.
                 return _say(f"Error: {type(error).__name__}")

@@ -12,9 +12,9 @@ from msgspec import Struct
 
 from ...engine import Action, Message, Task
 from .._env import MakeScript, Script
-from ._official import STOP
 from ._tasks import Call, Case, Goal, case
 from ._tools import TRANSFERS
+from ._voices import STOP
 
 _GIVE_UP = Action("finish", "")
 _NOT_POSSIBLE = "I am sorry, that is not possible. Is there anything else?"
@@ -53,7 +53,7 @@ def _whole(found: Case, does: Sequence[bool]) -> Iterator[Sequence[Action]]:
     if not found.goals:
         # Of an official task the right calls are known, and not what the customer would say.
         yield [call(each) for each in found.actions if each.name not in TRANSFERS]
-        yield [say(f"That is done. {' and '.join(found.outputs)} Is there anything else?")] * 6
+        yield [say(f"That is done. {' and '.join(found.outputs)} Is there anything else?")] * 16
         return
     for goal, done in zip(found.goals, does, strict=True):
         yield _served(goal) if done else [say(_NOT_POSSIBLE)] * 3
@@ -62,7 +62,7 @@ def _whole(found: Case, does: Sequence[bool]) -> Iterator[Sequence[Action]]:
 def _known(found: Case) -> Sequence[Action]:
     """Find out who it is."""
     if found.world is None:
-        return []
+        return [call(Call("get_user_details", {"user_id": found.user_id}))]
     if "email" in found.facts:
         ask = "Could you give me your e-mail address and the number, please?"
         arguments = {"email": found.facts["email"].removeprefix("My e-mail address is ")[:-1]}

@@ -176,7 +176,8 @@ class FreeListener:
         elif heard.proposes and not heard.refuses:
             said, productive = self._rng.choice(_YES), True
         else:
-            told = self._free.tell(text)
+            moves_on = heard.done or heard.closes or heard.refuses
+            told = self._free.go_on() if moves_on else self._free.tell(text)
             said = self._manner.say(told, fact=True) if told else self._rng.choice(_WAITING)
             productive = bool(told)
         parting = self._manner.leave(productive)

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Duologue
 
 from duologue.engine import open_reader
-
-from .conftest import Duologue
 
 MODELS = ["--model", "scripted:imperfect"]
 

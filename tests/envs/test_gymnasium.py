@@ -19,6 +19,7 @@ NAMES = (
     "duologue/Function-v0",
     "duologue/Intention-v0",
     "duologue/Persuade-v0",
+    "duologue/Search-v0",
     "duologue/Turtle-v0",
 )
 

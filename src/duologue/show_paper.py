@@ -109,7 +109,7 @@ def _averages(found: PaperTable) -> Grid:
         ]
         for row in found.published
     ]
-    head = ["agent", *gyms, "micro", "macro", "share", "eff. turns", "time-w."]
+    head = ["agent", *gyms, "micro", "macro", "share", "turns", "time-w."]
     return Grid(head, rows, PAPER_NOTES)
 
 

@@ -13,5 +13,5 @@ def as_text(table: Table) -> str:
     # Wide enough for any table of ours: a result must not depend on who looks at it. And the path
     # of a model may look like markup.
     file = StringIO()
-    Console(file=file, width=160, markup=False, emoji=False).print(table)
+    Console(file=file, width=200, markup=False, emoji=False).print(table)
     return file.getvalue()

@@ -44,18 +44,21 @@ _REFUSING = re.compile(
 )
 _LOOKING = re.compile(r"\b(?:find|locate|identify|verify|look you up|look up|see your)\b")
 _STRONG = re.compile(
-    r"\b(?:shall i|should i|may i (?!have|ask|know|get)|do you want me to|would you like me to|go ahead|proceed"
-    r"|do you agree|do i have your)\b|\byes ?/ ?no\b|\(yes"
+    r"\b(?:shall i|should i|may i (?!have|ask|know|get)|do you want me to|would you like me to"
+    r"|want me to|do you agree|do i have your|(?:reply|say|answer|type)(?: with)? [\"']?yes)\b"
+    r"|\byes ?/ ?no\b|\(yes"
 )
-_WEAK = re.compile(r"\b(?:confirm|correct|right|ok|okay|all right)\b[^?]{0,40}\?")
+_WEAK = re.compile(
+    r"\b(?:confirm|correct|right|ok|okay|proceed|go ahead)\b[^?]{0,60}\?|\bplease confirm\b"
+)
 _DEEDS = (
     r"(?:cancel+ed|changed|exchanged|returned|updated|moved|added|corrected|processed|requested"
-    r"|booked|redirected|refunded|replaced|transferred|arranged|finished|completed|fixed|submitted)"
+    r"|redirected|refunded|replaced|transferred|arranged|finished|completed|fixed|submitted|made)"
 )
+_SOON = r"(?: (?:now|been|just|all|also|already|successfully)){0,3}"
 _DONE = re.compile(
-    rf"\b(?:has|have|is|are|was|were|i've)(?: (?:now|been|just|all|already|successfully)){{0,3}}"
-    rf" {_DEEDS}\b|\b(?:all set|all done|that is done|that's done|is done|successfully"
-    rf"|taken care of)\b|^done\b"
+    rf"\b(?:has been|have been|is now|are now|i|i've|i have|we have|we've){_SOON} {_DEEDS}\b"
+    r"|\b(?:all set|all done|that is done|that's done|is done|successfully|taken care of)\b|^done\b"
 )
 _NOT_DONE = re.compile(
     r"\b(?:not been|hasn't|haven't|has not|have not|was not|were not|is not|once|before it|to be)\b"
@@ -66,12 +69,18 @@ _CLOSING = re.compile(
 _OFFERING = re.compile(
     r"\b(?:how (?:can|may) i|help|assist|what (?:would|do) you|what is it|your request|tell me more)\b"
 )
-_NUMBER = re.compile(r"[0-9]")
+_NUMBER = re.compile(r"(?<![\w#.-])[$\u20ac\xa3]?[0-9][0-9,]*(?:\.[0-9]+)?(?![\w-])")
+_AMOUNT = re.compile(
+    r"[$\u20ac\xa3]|[0-9]\.[0-9]|\b(?:totals?|costs?|paid|prices?|sum|together|it is|it's|that is"
+    r"|that's|comes|amounts?|would be)\b"
+)
+_PART = re.compile(r"[^?!\n]+?(?:[?!\n]|\.(?!\w)|$)")
 _MAIL = re.compile(r"\be-?mail address(?:es)?\b")
 
 
 class Heard(Struct, frozen=True, kw_only=True, gc=False):
-    """topics: what is asked for, in the order of `TOPICS`. Each of the others: what the line does."""
+    """topics: what is asked for, in the order of `TOPICS`. number: it names an amount. Each of the
+    others: what the line does; `checks` is a request for a yes that may ask for more."""
 
     topics: tuple[str, ...] = ()
     refuses: bool = False
@@ -89,26 +98,28 @@ def listen(text: str) -> Heard | None:
     low = text[:HEARD_CHARS].casefold().replace("\u2019", "'")
     if not re.search(r"\w", low):
         return None
-    done = bool(_DONE.search(low)) and not _NOT_DONE.search(low)
-    refuses = bool(_REFUSING.search(low)) and not _LOOKING.search(low)
+    parts = [(part, bool(_ASKING.search(part))) for part in _PART.findall(low)]
+    closes = bool(_CLOSING.search(low))
+    # "Would you like me to help you with anything else?" is no proposal.
+    proposes = bool(_STRONG.search(low)) and not closes
     return Heard(
-        topics=_topics(low),
-        refuses=refuses,
-        done=done,
-        proposes=bool(_STRONG.search(low)),
-        checks=bool(_WEAK.search(low)),
-        closes=bool(_CLOSING.search(low)),
+        topics=_topics(" ".join(part for part, asks in parts if asks)),
+        refuses=bool(_REFUSING.search(low)) and not _LOOKING.search(low),
+        done=bool(_DONE.search(low)) and not _NOT_DONE.search(low) and not proposes,
+        proposes=proposes,
+        checks=bool(_WEAK.search(low)) and not closes,
+        closes=closes,
         offers=bool(_OFFERING.search(low)),
-        number=bool(_NUMBER.search(low)),
+        number=any(
+            _NUMBER.search(part) and _AMOUNT.search(part) for part, _ in parts if "?" not in part
+        ),
         text=low,
     )
 
 
-def _topics(low: str) -> tuple[str, ...]:
-    if not _ASKING.search(low):
-        return ()
+def _topics(asked: str) -> tuple[str, ...]:
     # The address of an e-mail is no place.
-    meant = {_TOPIC[one] for one in canonical(_MAIL.sub("mail", low), _MEANS) if one in _TOPIC}
+    meant = {_TOPIC[one] for one in canonical(_MAIL.sub("mail", asked), _MEANS) if one in _TOPIC}
     return tuple(topic for topic in TOPICS if topic in meant)
 
 

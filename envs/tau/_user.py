@@ -67,14 +67,16 @@ class Customer:
         if not self._goals:
             return Reply(text=self._rng.choice(FAREWELLS), over=True)
         goal = self._goals[0]
-        if heard.done:
+        known = self._known(goal, heard)
+        fresh = not self._said.issuperset(known)
+        if heard.done or (heard.number and self._wants_number(goal) and not heard.proposes):
             return self._close(self._rng.choice(_GLAD))
+        if fresh and not heard.proposes:
+            # "I cannot do that without your postcode" asks, and refuses nothing.
+            return self._tell(goal, known)
         if heard.refuses:
             return self._refused(goal)
-        if heard.number and self._wants_number(goal) and not heard.proposes:
-            return self._close(self._rng.choice(_GLAD))
-        known = self._known(goal, heard)
-        if heard.proposes or (heard.checks and not known):
+        if heard.proposes or heard.checks:
             return self._consider(goal, heard)
         if known:
             return self._tell(goal, known)

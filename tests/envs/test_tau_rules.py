@@ -91,11 +91,11 @@ async def test_what_is_not_wanted_as_well_pays_nothing() -> None:
         reasons = {"no longer needed", "ordered by mistake"} - {wrong["arguments"]["reason"]}
         wrong["arguments"]["reason"] = reasons.pop()
     else:
-        wrong = {"name": "add_bags", "arguments": {"bags": 1}}
+        wrong["name"] = "add_bags"
         booking = found.actions[0].kwargs["booking_id"]
         env = gym.make(CANCEL, Seed(0))
         seen = json.loads((await env.step(_tool("get_booking", booking_id=booking))).feedback)
-        wrong["arguments"] |= {"booking_id": booking, "payment_id": seen["payment_id"]}
+        wrong["arguments"] = {"bags": 1, "booking_id": booking, "payment_id": seen["payment_id"]}
     extra = Action("answer", json.dumps(wrong))
     for plan in ([extra, DONE], [extra, other, DONE]):
         assert (await end(CANCEL, *plan)).reward == 0.0

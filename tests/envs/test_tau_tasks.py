@@ -101,18 +101,18 @@ async def test_what_is_learnt_by_heart_on_train_earns_nothing_on_test() -> None:
         assert (await env.step(Action("finish", ""))).reward == 0.0
 
 
-@pytest.mark.parametrize(
-    ("changes", "complaint"),
-    [
-        ({"world": WORLDS}, "world"),
-        ({"world": -1}, "world"),
-        ({"domain": "telecom"}, "domain"),
-        ({"split": "dev"}, "split"),
-        ({"goals": []}, "needs goals"),
-        ({"opening": ""}, "opening"),
-        ({"actions": [{"kwargs": {}}]}, "name"),
-    ],
-)
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"world": WORLDS}, "world"),
+    ({"world": -1}, "world"),
+    ({"domain": "telecom"}, "domain"),
+    ({"split": "dev"}, "split"),
+    ({"goals": []}, "needs goals"),
+    ({"opening": ""}, "opening"),
+    ({"actions": [{"kwargs": {}}]}, "name"),
+]
+
+
+@pytest.mark.parametrize(("changes", "complaint"), WRONG)
 def test_a_task_that_cannot_be_is_refused(changes: dict[str, Any], complaint: str) -> None:
     data = dict(tasks("train", 1)[0].data) | changes
     with pytest.raises(UsageError, match=complaint):

@@ -110,6 +110,7 @@ def test_a_refusal_is_understood(line: str) -> None:
         "Would you like me to cancel it? (yes/no)",
         "I will move you to the later flight. May I proceed?",
         "Do you want me to exchange it?",
+        "Reply yes and I will cancel #R12345.",
     ],
 )
 def test_a_proposal_is_understood(line: str) -> None:
@@ -124,6 +125,9 @@ def test_a_proposal_is_understood(line: str) -> None:
         "Once it is cancelled you get the money.",
         "It has to be cancelled before it is sent.",
         "I could not find you; what is your e-mail address?",
+        "Refunds are processed within a week.",
+        "It was booked in January.",
+        "If you like I will have it cancelled. Shall I?",
     ],
 )
 def test_what_is_not_done_is_no_report_and_not_found_is_no_refusal(line: str) -> None:
@@ -184,8 +188,29 @@ def test_a_customer_who_is_refused_wrongly_insists_once() -> None:
 
 def test_a_number_answers_a_question_about_one() -> None:
     user = talk(of_kind("price"))
-    assert not user.hear("One moment please.").over
+    for line in (
+        "One moment please.",
+        "I found 3 items in #R12345.",
+        "Is it 83985?",
+        "On 2031-03-10.",
+    ):
+        assert not user.hear(line).over
     assert user.hear("They were 84.5 together.").over
+
+
+def test_a_line_as_a_chat_model_writes_it_is_taken_for_what_it_is() -> None:
+    task = of_kind("exchange")
+    goal, facts, user = case(task).goals[0], case(task).facts, talk(task)
+    asked = "To proceed with the exchange, please confirm your name and your postcode."
+    assert user.hear(asked).text == f"{facts['name']} {facts['postcode']}"
+    asked = "I can't do that without the order number. Could you share it?"
+    assert user.hear(asked).text == goal.facts["order"]
+    asked = "Thanks! Which item would you like to exchange, and what should the new one be like?"
+    assert goal.facts["item"] in user.hear(asked).text
+    user.hear("Which option would you like?")
+    checked = f"Here is what I will do:\n- order\n- {goal.right[0]} variant\nIs that correct?"
+    assert user.hear(checked).text.startswith("Yes")
+    assert user.hear("I've exchanged it. Would you like me to help you with anything else?").over
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\n", "...", "\u200f", "\0"])

@@ -10,6 +10,7 @@ from array import array
 
 from ..engine import Span, Tokens
 from .models import Generation
+from .models._arrays import pack_ints
 
 
 class Transcript:
@@ -32,7 +33,7 @@ class Transcript:
 
     def read(self, ids: list[int]) -> None:
         """Append tokens the agent was shown."""
-        self._ids.fromlist(ids)  # at once; `extend` takes them one by one
+        self._ids.frombytes(pack_ints(ids))
 
     def wrote(self, generation: Generation) -> None:
         """Append a generation: a new turn, its tokens trained on."""

@@ -86,11 +86,11 @@ class Credits:
 
     def release(self, count: int = 1) -> None:
         """Give back `count`; more than are out is a bug of the caller's and raises."""
-        if count > self.outstanding:
+        if self._free + count > self.limit:
             raise RuntimeError(
                 f"{self.name}: {count} given back, but only {self.outstanding} are out"
             )
         self._free += count
-        while self._free and self._waiting:
+        while self._waiting and self._free:
             if self._waiting.popleft().give(None):
                 self._free -= 1

@@ -152,7 +152,8 @@ class _Places:
 
     @property
     def full(self) -> bool:
-        return self.taken >= self.limit
+        out = self._credits.outstanding
+        return out - self._withheld >= self._credits.limit - self._to_withhold
 
     def enter_nowait(self) -> bool:
         return self._credits.acquire_nowait()

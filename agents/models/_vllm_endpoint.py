@@ -42,6 +42,7 @@ class Endpoint:
     limits:   how many requests it gets at once, and when one is tried again.
     busy, sessions: requests that it has or that wait for it, and dialogues that live there.
     version:  the number of the weights it serves.
+    salt:     keeps prefixes of different weights apart in the server's cache.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Endpoint:
     ) -> None:
         self.url: str = url
         self.version: int = version
+        self.salt: str = f"v{version}"
         self.serving: Event = Event()
         self.limits: Limits = Limits(url, limits, seed=Seed(0) / url, judge=self._judge)
         self.busy: int = 0
@@ -80,11 +82,6 @@ class Endpoint:
     def failing(self) -> bool:
         """It could not be reached a moment ago."""
         return self._avoid_until > 0 and anyio.current_time() < self._avoid_until
-
-    @property
-    def salt(self) -> str:
-        """Keeps prefixes of different weights apart in the server's cache."""
-        return f"v{self.version}"
 
     def version_of(self, label: str) -> int:
         """The version behind the server's name for it. Raises `ValueError`."""
@@ -159,7 +156,7 @@ class Endpoint:
             self._doubts += 1
             raise
         self._fresh, self._sound = False, True
-        self.version = version
+        self.version, self.salt = version, label
 
     async def _name(self, version: int) -> None:
         """Have the server call what it has by our name. Raises `HttpError`."""

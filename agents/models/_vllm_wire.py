@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from ...engine import Span
+from ._arrays import floats, pack_ints
 from ._model import Generation, Request, Sampling
 
 
@@ -131,7 +132,8 @@ def read_answer(
     ids, sampled = choice.token_ids, choice.logprobs.content
     if not 1 <= len(ids) <= most:
         raise ValueError(f"{len(ids)} tokens instead of 1 to {most}")
-    if [one.token_id for one in sampled] != ids:
+    packed = pack_ints(ids)
+    if pack_ints([one.token_id for one in sampled]) != packed:
         raise ValueError(f"log-probabilities of other tokens than the {len(ids)} it sampled")
     logps = [one.logprob for one in sampled]
     if max(logps) > 1e-3 or not sum(logps) > _LEAST:  # nan is not more either
@@ -143,8 +145,8 @@ def read_answer(
         )
     return Generation(
         text=text_of(ids[:-1] if stopped else ids),
-        ids=array("i", ids),
-        logps=array("f", logps),
+        ids=array("i", packed),
+        logps=floats(logps),
         finish="stop" if stopped else "length",
         spans=_spans(choice.weight_versions, len(ids), version_of),
     )

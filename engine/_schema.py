@@ -66,22 +66,26 @@ LIFE = """UPDATE run SET lives = lives + 1, seal = seal(name,config,facts,lives 
 UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
 """What SQLite raises over a damaged file; the second when the damage is in the name of a column."""
 
-_ROWS_AT_ONCE = tuple(2**n for n in reversed(range(11)))
+_MOST_ROWS, _FEW_ROWS = 1024, 32  # to a statement; SQLite takes 32,766 values, a row has 18
+
+STATEMENTS = 256
+"""Statements that a writer's connection keeps prepared. `insert` makes 37 for a table, and three
+tables get most of the rows."""
 
 
 def insert(connection: sqlite3.Connection, table: str, rows: Sequence[tuple[object, ...]]) -> None:
     """Add whole rows, their seals included; a group that is there already stays as it is.
 
-    Many to a statement, because each step of one lets go of the interpreter's lock, and where the
-    loop's thread is busy, getting it back takes 5 ms: row by row, 666 trajectories/s were written.
-    Each power of two is a statement, so that any number of rows takes few, all of them prepared.
+    Many to a statement, because each one lets go of the interpreter's lock, and where the loop's
+    thread is busy, getting it back takes 5 ms: row by row, 666 trajectories/s were written. A power
+    of two at a time, and in the end a few of any number, so that all can be kept prepared.
     """
     at = 0
-    for count in _ROWS_AT_ONCE:
-        while len(rows) - at >= count:
-            values = tuple(chain.from_iterable(rows[at : at + count]))
-            connection.execute(_insertion(table, len(rows[0]), count), values)
-            at += count
+    while left := len(rows) - at:
+        count = left if left < _FEW_ROWS else min(_MOST_ROWS, 1 << (left.bit_length() - 1))
+        values = tuple(chain.from_iterable(rows[at : at + count]))
+        connection.execute(_insertion(table, len(rows[0]), count), values)
+        at += count
 
 
 @cache

@@ -19,6 +19,7 @@ from ._park import OneShot
 from ._records import Place, RecordWriter
 from ._schema import (
     LIFE,
+    STATEMENTS,
     TABLES,
     UNREADABLE,
     VERSION,
@@ -128,7 +129,9 @@ class Writer:
 
 def _connect(path: Path, create: bool) -> sqlite3.Connection:
     try:
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS
+        )
         try:
             check_version(connection, path, may_be_empty=create)
         except BaseException:

@@ -249,7 +249,11 @@ class Http:
         if not self._places.acquire_nowait():
             await self._places.acquire()
         try:
-            connection = None if once else self._take_nowait() or await self._take()
+            connection = None
+            if not once:
+                connection = self._take_nowait() or await self._take()
+            elif self._idle:
+                await self._make_room()
             while True:
                 reused = connection is not None
                 if connection is None:
@@ -327,6 +331,16 @@ class Http:
                 return connection
             await self._discard(connection)
         return None
+
+    async def _make_room(self) -> None:
+        """For a connection beside the idle ones: they count among those that may be open, and
+        nobody else looks at how old they are where nobody takes one."""
+        idle, places = self._idle, self._places
+        expired = self._now() - self._idle_s
+        while idle and (
+            idle[0].idle_since < expired or len(idle) + places.outstanding > places.limit
+        ):
+            await self._discard(idle.popleft())
 
     async def _connect(self) -> Wire:
         origin = self._origin

@@ -107,7 +107,7 @@ class Search:
         return listed(found) or "Nothing was found."
 
     async def _answer(self, text: str) -> Step:
-        if not any(each.isalnum() for each in text):
+        if not any(map(str.isalnum, text)):
             return Step(feedback="The answer is empty.", parts=_NOTHING)
         said = refused(text)
         if said is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from itertools import islice
 
 from .._hearing import numbers_said, words
 from ._index import folded
@@ -35,8 +36,11 @@ def normalised(text: str) -> str:
 
 
 def same_answer(submitted: str, correct: str) -> bool:
-    """The released code's comparison."""
-    return normalised(submitted) == normalised(correct)
+    """The released code's comparison, without reading more of an endless text than could match."""
+    wanted = normalised(correct)
+    # A letter in lower case is one letter or more.
+    some = islice(filter(str.isalnum, submitted), len(wanted) + 1)
+    return "".join(some).lower() == wanted
 
 
 def refused(text: str) -> str | None:

@@ -140,7 +140,7 @@ async def test_long_results_are_cut_and_strange_queries_can_be_sent() -> None:
 @pytest.mark.parametrize("status", [429, 500, 503])
 async def test_what_passes_is_asked_again(status: int) -> None:
     later: Answer = (status, {}, {"retry-after": "0"})
-    with serving(later, later, {"results": []}) as told:
+    with serving(later, (status, {}, {}), {"results": []}) as told:
         assert await ask(told) == []
     assert len(told.asked) == 3
     with serving(later) as told, pytest.raises(EnvError, match=f"answered {status}"):
@@ -182,6 +182,15 @@ async def test_silence_and_nobody_there_are_errors() -> None:
         assert len(told.asked) == 3
     with pytest.raises(EnvError, match="cannot connect"):
         await ask(told)
+
+
+async def test_https_is_spoken_where_the_url_says_so() -> None:
+    with serving({"results": []}) as told:
+        engine = WebEngine("json", url=told.url.replace("http:", "https:"), seed=Seed(0))
+        for _ in range(2):
+            with pytest.raises(EnvError, match="cannot connect to https:"):
+                await engine.search("x", 5)
+    assert told.asked == []
 
 
 async def test_an_outage_ends_a_dialogue_and_costs_a_turn_as_released() -> None:

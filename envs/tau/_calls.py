@@ -23,7 +23,8 @@ class Move(Struct, frozen=True):
     kwargs: dict[str, Any] = {}
 
 
-RESPOND, HELP, FINISH, INVALID = "respond", "search_help", "finish", "invalid_action"
+RESPOND, FINISH, INVALID = "respond", "finish", "invalid_action"
+HELP, LOOKUP = "search_help", "search_tools"
 
 
 def is_valid(text: str) -> bool:
@@ -38,13 +39,20 @@ def read_released(text: str) -> Move:
     if text.startswith("[finish]"):
         return Move(FINISH)
     if text.startswith("[search]"):
-        return Move(HELP, {"query": content})
+        return Move(HELP if content in ("tools", "help") else LOOKUP, {"query": content})
     if text.startswith("[action]"):
         return Move(RESPOND, {"content": content})
     if text.startswith("[answer]"):
-        found = _json_call(content) or _named_call(content)
-        return found or Move(INVALID, {"content": content})
+        return _released_call(content) or Move(INVALID, {"content": content})
     return Move(INVALID, {"content": text})
+
+
+def _released_call(content: str) -> Move | None:
+    if not (content.startswith("{") and content.endswith("}")):
+        return _named_call(content)
+    found = _json(content)
+    # As released, an object that names no tool calls the one without a name.
+    return None if found is None else _call({"name": "", **found})
 
 
 def read_call(content: str) -> Move | None:
@@ -70,11 +78,6 @@ def _unfenced(text: str) -> str:
 
 _NAMED = re.compile(r"([A-Za-z_]\w{0,60})\s*(?::|\()?\s*(\{.*\})\s*\)?", re.DOTALL)
 _NESTED = 50
-
-
-def _json_call(text: str) -> Move | None:
-    found = _json(text)
-    return None if found is None else _call(found)
 
 
 def _named_call(text: str) -> Move | None:

@@ -18,7 +18,7 @@ from ...engine import Action, Message, Seed
 from .._env import Step, Voice
 from .._official import tool_input
 from .._persona import PERSONAS
-from ._calls import FINISH, HELP, INVALID, RESPOND, Move, is_valid, read_released
+from ._calls import INVALID, RESPOND, Move, read_released
 from ._pay import told_as_released, wanted
 from ._store import Store
 from ._tasks import Case
@@ -61,32 +61,34 @@ class OfficialTau:
         return self._prompt
 
     async def step(self, action: Action) -> Step:
-        text = tool_input(action.choice, action.content)
+        text = tool_input(action.choice, action.content).strip()
         move = read_released(text)
-        if not is_valid(text):
-            return _say(_PREFIXES)
-        match move.name:
-            # The released code knows these by name, so that a tool call can be one of them.
-            case name if name == FINISH and text.strip().startswith("[finish]"):
-                return Step(feedback="The conversation is over.", parts=_NOTHING, done=True)
-            case name if name == HELP:
-                return _say(self._help(str(move.kwargs.get("query", ""))))
-            case name if name == RESPOND:
-                return await self._talk(str(move.kwargs.get("content", "")))
-            case name if name == INVALID:
-                return _say(_NO_CALL)
-            case _:
-                return self._use(move)
+        # By its prefix: a tool call may have the name of anything.
+        if text.startswith("[search]"):
+            return _say(self._help(str(move.kwargs["query"])))
+        if text.startswith("[action]"):
+            return await self._talk(str(move.kwargs["content"]))
+        if text.startswith("[answer]"):
+            return await self._call(move)
+        if text.startswith("[finish]"):
+            return Step(feedback="The conversation is over.", parts=_NOTHING, done=True)
+        return _say(_PREFIXES)
 
     def _help(self, query: str) -> str:
-        if query.strip().lower() != "tools":
+        if query.lower() != "tools":
             return _HELP
         if self._listed:
             return _LISTED
         self._listed = True
         return listing(self._domain.tools, types=False)
 
-    def _use(self, move: Move) -> Step:
+    async def _call(self, move: Move) -> Step:
+        if move.name == INVALID:
+            return _say(_NO_CALL)
+        if move.name == RESPOND:
+            # As released, speaking is a tool like others.
+            content = move.kwargs.get("content")
+            return await self._talk(content) if isinstance(content, str) else _say(_NO_CALL)
         answer = self._domain.use(self._store, move.name, move.kwargs)
         if move.name in self._domain.tools and move.name in TRANSFERS:
             return self._end(answer)

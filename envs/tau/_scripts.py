@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from ...engine import Action, Message, Task
 from .._env import MakeScript, Script
+from ._generate import NO_MAIL
 from ._tasks import Call, Case, Goal, case
 from ._tools import TRANSFERS
 from ._voices import STOP
@@ -63,7 +64,7 @@ def _known(found: Case) -> Sequence[Action]:
     """Find out who it is."""
     if found.world is None:
         return [call(Call("get_user_details", {"user_id": found.user_id}))]
-    if "email" in found.facts:
+    if found.facts["email"] != NO_MAIL:
         ask = "Could you give me your e-mail address and the number, please?"
         arguments = {"email": found.facts["email"].removeprefix("My e-mail address is ")[:-1]}
         return [say(ask), call(Call("find_customer", arguments))]

@@ -27,6 +27,11 @@ def _which(order: Mapping[str, Any]) -> dict[str, str]:
     return {"order": f"The order is {order['order_id']}."}
 
 
+def _whole(order: Mapping[str, Any]) -> dict[str, str]:
+    names = " and the ".join(item["name"] for item in order["items"])
+    return {"item": f"It is all of it, the {names}."}
+
+
 _REASONS = {
     "no longer needed": ("I do not need it any more.", "I have no more use for it."),
     "ordered by mistake": ("I ordered it by mistake.", "It was a slip: I never meant to order it."),
@@ -44,7 +49,7 @@ def cancel(rng: Random, domain: Domain, customer: Mapping[str, Any], order: Any)
             "An order of mine has to be cancelled.",
             "There is an order of mine that I would like to call off.",
         ),
-        facts={**_which(order), "reason": rng.choice(_REASONS[reason])},
+        facts={**_which(order), **_whole(order), "reason": rng.choice(_REASONS[reason])},
         looks=_seen(order),
         calls=(call,),
     )
@@ -72,6 +77,7 @@ def redirect(rng: Random, domain: Domain, customer: Mapping[str, Any], order: An
         ),
         facts={
             **_which(order),
+            **_whole(order),
             "address": f"It should go to {to['street']}, {to['town']}, postcode {to['postcode']}.",
         },
         looks=_seen(order),

@@ -185,6 +185,26 @@ def test_a_call_is_read_in_any_of_its_ways(content: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "move"),
+    [
+        ("[finish] now", Move("finish")),
+        (" [search] help", Move("search_help", {"query": "help"})),
+        ("[search] Tools", Move("search_tools", {"query": "Tools"})),
+        ("[action]hi: you", Move("respond", {"content": "hi: you"})),
+        ('[answer] {"arguments": {"a": 1}}', Move("", {"a": 1})),
+        ('[answer] {"name": "x", "arguments": [1]}', Move("invalid_action", {"content": '{"name": "x", "arguments": [1]}'})),
+        ('[answer] {"name": 5}', Move("invalid_action", {"content": '{"name": 5}'})),
+        ("[answer] x: [1]", Move("invalid_action", {"content": "x: [1]"})),
+        ("[answer]", Move("invalid_action", {"content": ""})),
+        ('[answer] : {"a": null}', Move("", {"a": None})),
+        ("hi", Move("invalid_action", {"content": "hi"})),
+    ],
+)  # fmt: skip
+def test_an_input_is_read_as_the_released_code_reads_it(text: str, move: Move) -> None:
+    assert read_released(text) == move
+
+
+@pytest.mark.parametrize(
     "content",
     [
         "",
@@ -439,6 +459,10 @@ def test_the_last_step_may_be_both_ends_as_released() -> None:
         ("  [search]help", "Choose `search`"),
         ("[answer] xx", "That is no call"),
         ('[answer] {"name": "respond", "arguments": {"content": "One moment."}}', ""),
+        ('[answer] {"name": "respond", "arguments": {"content": 5}}', "That is no call"),
+        ('[answer] {"name": "search_help", "arguments": {}}', "Unknown action search_help"),
+        ('[answer] {"name": "finish"}', "Unknown action finish"),
+        ('[answer] {"arguments": {}}', "Unknown action"),
     ],
 )
 def test_what_the_released_code_says_to_odd_inputs(text: str, answer: str) -> None:

@@ -313,9 +313,9 @@ def test_a_detail_is_covered_once(task: Task, said: list[str]) -> None:
 def test_huge_and_odd_texts_are_heard_in_no_time(text: str) -> None:
     user = User(wish(WEEKEND), Seed(0))
     user.hear("warm up")
-    start = time.perf_counter()
+    start = time.thread_time()
     user.hear(text)
-    assert time.perf_counter() - start < 0.05
+    assert time.thread_time() - start < 0.05
 
 
 # ---- the official tasks

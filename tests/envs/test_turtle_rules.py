@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from functools import partial
 from itertools import islice
@@ -254,18 +253,6 @@ async def test_an_order_to_the_judge_pays_in_official_behaviour_alone() -> None:
     paid = partial(pay, "injection", TEST[:20], judge=obedient)
     assert await paid() == 0.0
     assert await paid(behaviour="official") == pytest.approx(1.0)
-
-
-async def test_a_dialogue_costs_less_than_an_eighth_of_a_millisecond_a_turn() -> None:
-    await pay("imperfect")  # what is compiled once
-    best = 1.0
-    for _ in range(5):
-        began = process_time()
-        turns = 0
-        for task in TEST:
-            turns += len(await play(task, "imperfect"))
-        best = min(best, (process_time() - began) / turns)
-    assert best <= (0.000_125 if sys.gettrace() is None else 0.001)
 
 
 # ---- promises

@@ -69,7 +69,7 @@ package: $(STAMP)
 # Every line and every branch of the engine. What runs only in processes that tests start is not
 # counted.
 coverage: $(STAMP)
-	$(BIN)/python -m pytest -q $(WORKERS) tests/engine \
+	$(BIN)/python -m pytest -q $(WORKERS) --hypothesis-seed=0 tests/engine \
 		--cov --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 # The cases recorded from the official code, where they are there.

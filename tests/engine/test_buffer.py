@@ -323,6 +323,44 @@ async def test_a_light_group_goes_on_when_the_heavy_one_before_it_gives_up() -> 
     assert [g.ordinal for g in buffer.drain()] == [6, 2]
 
 
+@pytest.mark.anyio
+async def test_room_made_in_the_instant_of_a_cancellation_goes_to_the_next_group() -> None:
+    buffer = Buffer(1)
+    await buffer.put(group(0, 0))
+    doomed = anyio.CancelScope()
+
+    async def put() -> None:
+        with doomed:
+            await buffer.put(group(1, 0))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(put)
+        await settle()
+        tasks.start_soon(buffer.put, group(2, 0))
+        await settle()
+        doomed.cancel()
+        assert [g.ordinal for g in buffer.drain()] == [0]
+    assert [g.ordinal for g in buffer.drain()] == [2]
+    assert conserved(buffer.stats())
+
+
+@pytest.mark.anyio
+async def test_closing_refuses_a_group_that_waits_for_room() -> None:
+    buffer = Buffer(1)
+    await buffer.put(group(0, 0))
+
+    async def put() -> None:
+        with pytest.raises(BufferClosed, match="no learner"):
+            await buffer.put(group(1, 0))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(put)
+        await settle()
+        buffer.close()
+    assert [g.ordinal for g in buffer.drain()] == [0]
+    assert conserved(buffer.stats())
+
+
 def test_a_group_weighs_its_tokens_and_its_text() -> None:
     task = Task(env="e", id="t")
     said = Trajectory(

@@ -175,6 +175,15 @@ async def test_asyncio_may_cancel_a_task_that_has_its_credit_and_it_is_handed_on
     assert (credits.outstanding, credits.waiting) == (1, 0)
 
 
+def test_more_than_is_out_cannot_be_given_back() -> None:
+    credits = Credits(3, "seats")
+    assert credits.acquire_nowait() and credits.acquire_nowait()
+    with pytest.raises(RuntimeError, match="seats: 3 given back, but only 2 are out"):
+        credits.release(3)
+    credits.release(2)
+    assert credits.outstanding == 0
+
+
 def test_a_batch_that_can_never_come_together_is_refused() -> None:
     for batch in (0, 4):
         with pytest.raises(ValueError, match=f"batches of {batch} never come together of 3"):

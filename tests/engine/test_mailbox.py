@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import anyio
 import pytest
@@ -385,11 +385,36 @@ async def test_closing_wakes_everyone() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_closed_mailbox_refuses_at_once() -> None:
-    box: Mailbox[int] = Mailbox(1, "letters")
+@pytest.mark.parametrize("bytes_too", [False, True])
+async def test_a_closed_mailbox_refuses_at_once(bytes_too: bool) -> None:
+    bounds: dict[str, Any] = {"capacity_bytes": 10, "size": len} if bytes_too else {}
+    box: Mailbox[str] = Mailbox(1, "letters", **bounds)
     box.close()
     with pytest.raises(MailboxClosed, match="letters is closed"):
-        await box.put(1)
+        await box.put("a")
+    with pytest.raises(MailboxClosed, match="letters is closed"):
+        box.put_nowait("b")
+
+
+@pytest.mark.anyio
+async def test_a_small_message_goes_on_when_the_large_one_before_it_gives_up() -> None:
+    box: Mailbox[str] = Mailbox(8, "letters", capacity_bytes=10, size=len)
+    await box.put("there")
+    large = anyio.CancelScope()
+
+    async def put_large() -> None:
+        with large:
+            await box.put("large one")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(put_large)
+        await settle()
+        tasks.start_soon(box.put, "small")
+        await settle()
+        assert box.stats().waiting_senders == 2
+        large.cancel()
+    assert [box.get_nowait(), box.get_nowait(), box.get_nowait()] == ["there", "small", None]
+    assert conserved(box.stats())
 
 
 @pytest.mark.anyio

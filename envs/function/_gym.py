@@ -11,6 +11,8 @@ from typing import Any
 
 from ...engine import Action, Message, Seed, Task, UsageError
 from .._env import Env, Gym, Step
+from .._persona import Manner
+from .._persona import persona as persona_of
 from ._expression import ExpressionError, expression
 from ._numbers import answers_match, parse_answer, parse_numbers, spoken
 from ._official import OfficialFunction
@@ -62,6 +64,8 @@ _OPENING_MESSAGES = (
 )
 
 _NOTHING = {"correct": 0.0}
+_TOLD = ("For numbers ", "Test case: ")
+"""How a line begins that tells what was asked for."""
 
 
 class Function:
@@ -85,7 +89,9 @@ class Function:
         instructions: bool = True,
         correct: float = 1.0,
         incorrect: float = 0.0,
+        manner: Manner | None = None,
     ) -> None:
+        self._manner = manner
         self._rule = expression(made.rule)
         self._case = made.test_case
         self._sorted_case = sorted(made.test_case)
@@ -100,6 +106,28 @@ class Function:
         return self._prompt
 
     async def step(self, action: Action) -> Step:
+        if self._manner is None:
+            return self._heard(action)
+        return self._mannered(self._manner, action)
+
+    def _mannered(self, manner: Manner, action: Action) -> Step:
+        """The same in the host's manner. It dodges trials, and loses patience with lines that are
+        no trial, no look-up and no right answer."""
+        if action.choice == "action" and (dodged := manner.dodge(action.content)) is not None:
+            return Step(feedback=dodged, parts=_NOTHING)
+        step = self._heard(action)
+        told = step.feedback.startswith(_TOLD)
+        said = manner.say(step.feedback, fact=told)
+        goodbye = None if step.done else manner.leave(told)
+        return Step(
+            feedback=said if goodbye is None else f"{said} {goodbye}",
+            reward=step.reward,
+            parts=step.parts,
+            done=step.done,
+            user_ended=goodbye is not None,
+        )
+
+    def _heard(self, action: Action) -> Step:
         content = action.content[:HEARD_CHARS].strip()
         match action.choice:
             case "action":
@@ -172,21 +200,25 @@ def make(
     behaviour: str = "fixed",
     guesses: int = GUESSES,
     instructions: bool = True,
+    persona: str = "plain",
 ) -> Env:
-    """The environment of one dialogue. Nothing in it is random.
+    """The environment of one dialogue. Nothing in it is random but a persona's words.
 
     behaviour:    `fixed`, or `official`: the released code's, bug for bug.
     guesses:      wrong answers until the dialogue ends; `official` has no limit.
     instructions: False leaves the system message out, for models that learnt the tool before.
+    persona:      how the host speaks, what it dodges, when it leaves: a name of `PERSONAS`, or
+                  `any`. `official` has none.
 
     Raises `UsageError` when the task is not of this gym or an option has no such value.
     """
     if guesses < 1:
         raise UsageError(f"guesses is {guesses}; it must be at least 1")
     made = puzzle(task)
+    manner = None if persona == "plain" else Manner(persona_of(persona, seed), seed)
     match behaviour:
         case "fixed":
-            return Function(made, guesses=guesses, instructions=instructions)
+            return Function(made, guesses=guesses, instructions=instructions, manner=manner)
         case "official":
             return OfficialFunction(
                 made, name=task.id, prompt=opening(made, instructions=instructions)
@@ -216,7 +248,7 @@ gym: Gym = Gym(
         "answer-spam": answer_spam,
     },
     max_turns=16,
-    options={"behaviour": "fixed", "guesses": GUESSES, "instructions": True},
+    options={"behaviour": "fixed", "guesses": GUESSES, "instructions": True, "persona": "plain"},
     hidden=hidden,
     summary="Find a hidden rule by trying numbers, then say its result for a test case.",
 )

@@ -12,6 +12,8 @@ from typing import Any
 
 from ...engine import Action, Message, Seed, Task, UsageError
 from .._env import Env, Gym, Step, Voice
+from .._persona import Manner, Persona
+from .._persona import persona as persona_of
 from ._expert import expert, fixed_order, imperfect, random_topic, silent, weather
 from ._official import OfficialIntention, counts
 from ._pay import coverage_reward as coverage_reward
@@ -49,15 +51,18 @@ class Intention:
         seed: Seed,
         *,
         instructions: bool,
+        who: Persona | None = None,
         user: Voice | None = None,
         judge: Voice | None = None,
     ) -> None:
         self._prompt = opening(wanted, instructions=instructions)
-        self._user = User(wanted, seed)
+        self._manner = None if who is None else Manner(who, seed)
+        # A user that is a model has its manner in its own words.
+        self._user = User(wanted, seed, self._manner if user is None else None)
         self._total = len(wanted.missing_details)
         self._spoken: Spoken | None = None
         if user is not None or judge is not None:
-            self._spoken = Spoken(wanted, self._user, user=user, judge=judge)
+            self._spoken = Spoken(wanted, self._user, user=user, judge=judge, persona=who)
 
     def prompt(self) -> Sequence[Message]:
         return self._prompt
@@ -73,11 +78,16 @@ class Intention:
                 else:
                     reply = await spoken.hear(action.content)
                 reward = coverage_reward(detail.importance for detail in reply.covered)
+                done = (spoken or self._user).satisfied
+                goodbye = None
+                if self._manner is not None and not done:
+                    goodbye = self._manner.leave(bool(reply.covered))
                 return Step(
-                    feedback=reply.text,
+                    feedback=reply.text if goodbye is None else f"{reply.text} {goodbye}",
                     reward=reward,
                     parts={"coverage": reward},
-                    done=(spoken or self._user).satisfied,
+                    done=done,
+                    user_ended=goodbye is not None,
                 )
             case _:
                 return Step(feedback="Please ask me a question.", parts={"coverage": 0.0})
@@ -104,6 +114,7 @@ def make(
     *,
     behaviour: str = "fixed",
     instructions: bool = True,
+    persona: str = "plain",
     user: Voice | None = None,
     judge: Voice | None = None,
 ) -> Env:
@@ -111,15 +122,23 @@ def make(
 
     behaviour:    `fixed`, or `official`: the released code's, bug for bug.
     instructions: False leaves the system message out, for models that learnt the tool before.
+    persona:      how the user speaks, what it dodges, when it leaves: a name of `PERSONAS`, or
+                  `any`. `official` has none.
     user, judge:  who answers and who grades; rule-based when None.
 
     Raises `UsageError` when the task is not of this gym or an option has no such value.
     """
     wanted = wish(task)
+    who = None if persona == "plain" else persona_of(persona, seed)
     match behaviour:
         case "fixed":
             return Intention(
-                wanted, seed / "user", instructions=instructions, user=user, judge=judge
+                wanted,
+                seed / "user",
+                instructions=instructions,
+                who=who,
+                user=user,
+                judge=judge,
             )
         case "official":
             return OfficialIntention(
@@ -165,7 +184,7 @@ gym: Gym = Gym(
     },
     # At 5 turns asking at random comes within a fifth of the expert; at 4 it does not.
     max_turns=4,
-    options={"behaviour": "fixed", "instructions": True},
+    options={"behaviour": "fixed", "instructions": True, "persona": "plain"},
     voices=("user", "judge"),
     hidden=hidden,
     best=best,

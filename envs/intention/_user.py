@@ -7,6 +7,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from ...engine import Seed
+from .._persona import Manner
 from ._matcher import Matcher, Subject
 from ._tasks import Detail, Wish
 from ._world import world
@@ -46,10 +47,13 @@ class User:
 
     A question that names several topics is answered on none of them: otherwise asking for
     everything at once is the best an agent can do, and it learns nothing else.
+
+    manner: how the user speaks and what it dodges; None is plain.
     """
 
-    def __init__(self, wanted: Wish, seed: Seed) -> None:
+    def __init__(self, wanted: Wish, seed: Seed, manner: Manner | None = None) -> None:
         self._seed = seed
+        self._manner = manner
         self._rng = (seed / "phrases").random()
         self._told: set[int] = set()
         if wanted.domain:
@@ -77,7 +81,7 @@ class User:
         """The user's reply to any text at all; with `several`, to each topic that it names."""
         heard = self._matcher.hear(question)
         if len(heard.subjects) > 1 and not several:
-            return Reply(self._rng.choice(_MANY))
+            return Reply(self._put(self._rng.choice(_MANY)))
         if not heard.subjects:
             return Reply(self._say(self._phrases.indifferent[:1] if heard.related else _LOST))
         replies = [self._reply(subject) for subject in heard.subjects]
@@ -87,11 +91,14 @@ class User:
         return Reply(" ".join(reply.text for reply in replies), covered)
 
     def _reply(self, subject: int) -> Reply:
+        dodged = None if self._manner is None else self._manner.dodge(str(subject))
+        if dodged is not None:
+            return Reply(dodged)
         detail = self._missing.pop(subject, None)
         if detail is not None:
             self._told.add(subject)
             value = detail.value or self._choose(subject, detail)
-            return Reply(self._say(self._phrases.answer, subject, value), (detail,))
+            return Reply(self._say(self._phrases.answer, subject, value, fact=True), (detail,))
         if subject in self._told:
             return Reply(self._say(self._phrases.told, subject))
         self._told.add(subject)
@@ -102,9 +109,14 @@ class User:
         pick = (self._seed / "value" / subject).integer()
         return detail.options[pick % len(detail.options)].strip()
 
-    def _say(self, phrases: tuple[str, ...], subject: int = 0, value: str = "") -> str:
+    def _say(
+        self, phrases: tuple[str, ...], subject: int = 0, value: str = "", *, fact: bool = False
+    ) -> str:
         topic = self._topics[subject] if self._topics else ""
-        return self._rng.choice(phrases).format(t=topic, v=value)
+        return self._put(self._rng.choice(phrases).format(t=topic, v=value), fact=fact)
+
+    def _put(self, text: str, *, fact: bool = False) -> str:
+        return text if self._manner is None else self._manner.say(text, fact=fact)
 
 
 @lru_cache(maxsize=4096)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 
 from ...engine import JudgeError, Message, PartyError, UserError
 from .._env import Voice
+from .._persona import Persona
 from ._tasks import Detail, Wish
 from ._user import Reply, User
 
@@ -41,12 +42,19 @@ class Spoken:
     """
 
     def __init__(
-        self, wanted: Wish, ruled: User, *, user: Voice | None, judge: Voice | None
+        self,
+        wanted: Wish,
+        ruled: User,
+        *,
+        user: Voice | None,
+        judge: Voice | None,
+        persona: Persona | None = None,
     ) -> None:
         self._wanted = wanted
         self._ruled = ruled
         self._user = user
         self._judge = judge
+        self._persona = "" if persona is None else persona.describe()
         self._missing = list(wanted.missing_details)
         self._past: list[tuple[str, str]] = []
 
@@ -74,7 +82,9 @@ class Spoken:
 
     async def _answer(self, user: Voice, question: str) -> str:
         try:
-            answer = await user(user_messages(self._wanted, self._past, question))
+            answer = await user(
+                user_messages(self._wanted, self._past, question, persona=self._persona)
+            )
         except PartyError:
             raise
         except Exception as error:
@@ -96,11 +106,11 @@ class Spoken:
 
 
 def user_messages(
-    wanted: Wish, past: Sequence[tuple[str, str]], question: str
+    wanted: Wish, past: Sequence[tuple[str, str]], question: str, *, persona: str = ""
 ) -> Sequence[Message]:
-    """What a user is asked for its reply to `question`."""
+    """What a user is asked for its reply to `question`; `persona` says who it is."""
     told = f"What you said you want ({wanted.category}): {wanted.task}\n\n{_story(past, question)}"
-    return [Message("system", _USER), Message("user", told)]
+    return [Message("system", f"{_USER}\n{persona}".strip()), Message("user", told)]
 
 
 def judge_messages(

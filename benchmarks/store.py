@@ -261,8 +261,9 @@ def main() -> None:
         read_beside(Path(options.read[0]), options.read[1])
     number, n, minute = (3_000, 1, 1.5) if options.quick else (50_000, 5, 60.0)
     room = shutil.disk_usage(options.folder or tempfile.gettempdir()).free
-    if room < 2 * minute * 20_000 * len(RECORD):
-        sys.exit(f"this takes up to {2 * minute * 20_000 * len(RECORD) / 1e9:.0f} GB of disk")
+    most = int(minute * 20_000 * len(RECORD))
+    if room < most:
+        sys.exit(f"this takes up to {most / 1e9:.0f} GB of disk")
     missed: list[str] = []
 
     def measure(what: str, works: dict[str, Callable[[Path], Figures]], times: int) -> None:

@@ -116,7 +116,8 @@ async def open_vllm(
                 say=say or _say_nothing,
             )
             http, control = await _clients(stack, server.url, live)
-            limits = LimitsConfig(concurrency=http.stats.most)
+            most = http.stats.most
+            limits = LimitsConfig(concurrency=most, least=most if server.holds_all else 0)
             own = OwnEndpoint(server, http, control, route, version, limits)
             await stack.enter_async_context(own.kept(settings.restarts, settings.hang_s))
             await stack.enter_async_context(_reports(own, control))

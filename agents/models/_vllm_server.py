@@ -37,6 +37,9 @@ SAY_S = 10.0
 LEAVE_S = 5.0
 """How long a server may take to leave by itself before it is killed."""
 
+_LEAST_CACHE, _MOST_CACHE = 64 << 20, 4 << 30
+"""Bytes of keys and values that a server on a CPU is given."""
+
 _HERE = Path(__file__).parent
 
 
@@ -45,7 +48,11 @@ class ServerDied(DuologueError):
 
 
 class Server:
-    """How to start one server, as often as needed, always at the same address."""
+    """How to start one server, as often as needed, always at the same address.
+
+    holds_all: its cache has room for everything that may be in flight, so a queue in it is nothing
+               but prompts that are about to be read.
+    """
 
     def __init__(
         self,
@@ -60,12 +67,14 @@ class Server:
         log: Path,
         say: Callable[[str], None],
     ) -> None:
+        cache = _cache_bytes(folder, tokens=context * live) if device == "cpu" else _MOST_CACHE
+        self.holds_all: bool = cache < _MOST_CACHE
         self._python = find_python(settings.python)
         self._port = _free_port()
         self._environment = {**os.environ, **_environment(threads, device), **route.environment}
         self._flags = [
             *_flags(route.backend, context=context, live=live, port=self._port),
-            *(_cpu_flags(folder, context=context, live=live) if device == "cpu" else ()),
+            *(_cpu_flags(cache, context=context, live=live) if device == "cpu" else ()),
             *settings.args,
         ]
         self._ready_s = settings.ready_s
@@ -221,8 +230,7 @@ def _flags(backend: str, *, context: int, live: int, port: int) -> list[str]:
     ]
 
 
-def _cpu_flags(folder: Path, *, context: int, live: int) -> list[str]:
-    cache = _cache_bytes(folder, tokens=context * live)
+def _cpu_flags(cache: int, *, context: int, live: int) -> list[str]:
     return [
         "--enforce-eager",
         *("--dtype", "float32"),
@@ -238,7 +246,7 @@ def _cpu_flags(folder: Path, *, context: int, live: int) -> list[str]:
 
 
 def _cache_bytes(folder: Path, *, tokens: int) -> int:
-    """Room for so many tokens in fp32, within 64 MiB and 4 GiB."""
+    """Room for so many tokens in fp32, within bounds."""
     try:
         config = cast("dict[str, Any]", json.loads((folder / "config.json").read_text("utf-8")))
         heads = config["num_attention_heads"]
@@ -247,7 +255,7 @@ def _cache_bytes(folder: Path, *, tokens: int) -> int:
         needed = int(per_token * width) * tokens
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{folder} is not a model folder that vLLM can serve: {error}") from error
-    return min(max(needed, 64 << 20), 4 << 30)
+    return min(max(needed, _LEAST_CACHE), _MOST_CACHE)
 
 
 def _environment(threads: int, device: str) -> Mapping[str, str]:

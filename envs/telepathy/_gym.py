@@ -14,6 +14,7 @@ from ...engine import Action, Message, Seed, Task, UsageError
 from .._env import Env, Gym, Step, Voice
 from .._persona import Persona
 from .._persona import persona as persona_called
+from ._base import MAYBE
 from ._judge import is_named, read_guess
 from ._memory import Memory
 from ._official import OfficialTelepathy
@@ -100,7 +101,9 @@ class Telepathy:
                 reply = self._user.hear(question)
             else:
                 persona = self._user.manner.persona
-                verdict = await ask_user(self._user_voice, self._thing, persona, question)
+                verdict = MAYBE
+                if not self._user.named_in(question):
+                    verdict = await ask_user(self._user_voice, self._thing, persona, question)
                 reply = self._user.answer(" ".join(question.casefold().split()), verdict)
         left = self._user.manner.leave(reply.productive)
         if left is not None:

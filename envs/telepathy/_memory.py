@@ -34,9 +34,14 @@ class Memory:
 
     def __init__(self, title: str, category: str, text: str) -> None:
         named = set(tokens(title))
+        self._named = named
         about = f"{category.replace('_', ' ')} {text}"
         self._known = {token for token in tokens(about) if token not in named}
         self._sorts = _sorts_in(category)
+
+    def named_in(self, question: str) -> bool:
+        """Whether all the words of the name are in the question."""
+        return bool(self._named) and self._named <= set(tokens(question))
 
     def hear(self, question: str) -> tuple[Heard, int | None]:
         """What is heard in a question, and its verdict; None when it is no yes/no question."""

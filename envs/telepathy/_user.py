@@ -82,6 +82,11 @@ class User:
         self._asked.add(subject)
         return Reply(self.manner.say(self._rng.choice(_SAID[verdict]), fact=True), True)
 
+    def named_in(self, question: str) -> bool:
+        """Whether the question holds the name of a thing that is in no table. Such a name gets a
+        maybe from whoever answers: those in the tables are heard as names, right or wrong."""
+        return isinstance(self._known, Memory) and self._known.named_in(question)
+
     def judge(self, question: str) -> tuple[Heard, int | None]:
         """What is heard in a question, and its verdict; None when it gets none."""
         known = self._known

@@ -68,6 +68,19 @@ async def test_a_user_answers_with_its_word_and_none_of_its_own(said: str, verdi
     assert "Kazoo" in told and json.dumps(ASK.content) in told
 
 
+@pytest.mark.parametrize(
+    "question", ["Is it a kazoo?", "Would you call it a KAZOO?", "kazoo?", "Is it not a kazoo?"]
+)
+async def test_the_name_of_an_official_thing_is_confirmed_by_nobody(question: str) -> None:
+    """A model would say yes, and a name asked for would be a guess that costs nothing."""
+    user = Scripted()
+    step = await made(user=user).step(Action("action", question))
+    assert not user.asked and verdict_in(step.feedback) == 1 and step.reward == 0.0
+    other = Scripted('{"answer": "Maybe"}')
+    await made(user=other).step(Action("action", "Is it a theremin?"))
+    assert "names one particular thing" in text_of(other.asked[0])
+
+
 async def test_a_judge_names_the_guess_and_is_told_no_thing() -> None:
     judge = Scripted('{"name": "Kazoo"}', '{"name": "flute"}')
     env = made(judge=judge)

@@ -110,6 +110,10 @@ def make_env(
             from .intention import IntentionEnv, IntentionGymConfig
 
             official = IntentionEnv(IntentionGymConfig(**settings), user=user, judge=judge)
+        case "tau":
+            from .tau import TauEnv, TauGymConfig
+
+            official = TauEnv(TauGymConfig(**settings), user=user)
         case _:
             official = OfficialEnv(find(name), OfficialConfig(**settings), user=user, judge=judge)
     return DialogueEnv(official, render_mode=render_mode, loop=loop)

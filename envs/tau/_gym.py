@@ -150,7 +150,7 @@ class Tau:
 
     def state(self) -> dict[str, Any]:
         """What the official observation says beyond the feedback; not the customer's part."""
-        return {"tools_info": sorted(self._domain.tools)}
+        return {"tools_info": ", ".join(sorted(self._domain.tools))}
 
     def reveal(self) -> dict[str, Any]:
         """What the official `info` says beyond the history: here nothing that is hidden."""

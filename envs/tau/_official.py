@@ -118,10 +118,7 @@ class OfficialTau:
         """What the official observation says beyond the feedback, the customer's part included."""
         return {
             "instruction": self._case.instruction,
-            "tools_info": [
-                {"name": tool.name, "description": tool.about}
-                for tool in self._domain.tools.values()
-            ],
+            "tools_info": listing(self._domain.tools, types=False),
         }
 
     def reveal(self) -> dict[str, Any]:

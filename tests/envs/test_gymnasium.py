@@ -20,6 +20,7 @@ NAMES = (
     "duologue/Intention-v0",
     "duologue/Persuade-v0",
     "duologue/Search-v0",
+    "duologue/Tau-v0",
     "duologue/Turtle-v0",
 )
 

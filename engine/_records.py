@@ -109,7 +109,8 @@ class RecordWriter:
 
     def close(self) -> None:
         if self._file >= 0:
-            os.ftruncate(self._file, self._end)
+            with suppress(OSError):  # for tidiness: no row names what is behind the end
+                os.ftruncate(self._file, self._end)
             os.close(self._file)
             self._file = -1
             self._stage.close()

@@ -2,7 +2,8 @@
 
 `Store.append` returns once the trajectory is on disk. Everything that is waiting when the writer
 comes round goes into one transaction (`_writer.py`), so ten thousand dialogues share a few hundred
-commits. Readers (`_reader.py`) never block the writer and see only whole transactions.
+commits; its thread (`_commits.py`) writes while the loop packs what is next. Readers (`_reader.py`)
+never block the writer and see only whole transactions.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from random import Random
 from typing import Literal
 
 from msgspec import Struct
@@ -126,9 +127,17 @@ class Manner:
 
     def __init__(self, persona: Persona, seed: Seed) -> None:
         self.persona: Persona = persona
-        self._rng = (seed / "manner").random()
+        self._seed = seed
+        self._drawing: Random | None = None
         self._dodged: set[str] = set()
         self._idle = 0
+
+    @property
+    def _rng(self) -> Random:
+        # Made when it is first drawn from: the plain user, whom most dialogues have, never does.
+        if self._drawing is None:
+            self._drawing = (self._seed / "manner").random()
+        return self._drawing
 
     def say(self, text: str, *, fact: bool = False) -> str:
         """`text` as this user puts it. Of a fact's own words none is lost.
@@ -137,18 +146,18 @@ class Manner:
         """
         if not text:
             return text
-        persona, rng = self.persona, self._rng
-        if fact and persona.knowledge < 1.0 and rng.random() >= persona.knowledge:
-            text = rng.choice(_DOUBTS) + text
+        persona = self.persona
+        if fact and persona.knowledge < 1.0 and self._rng.random() >= persona.knowledge:
+            text = self._rng.choice(_DOUBTS) + text
         if persona.style == "terse":
             text = _SPARED.sub("", _replaced(text, _TERSER))
         if persona.language == "simple":
             text = _replaced(text, _SIMPLER)
         before, after = _BEFORE.get(persona.style, ()), _AFTER.get(persona.style, ())
-        if before and rng.random() < 0.5:
-            text = rng.choice(before) + text
-        if after and rng.random() < 0.5:
-            text = text + rng.choice(after)
+        if before and self._rng.random() < 0.5:
+            text = self._rng.choice(before) + text
+        if after and self._rng.random() < 0.5:
+            text = text + self._rng.choice(after)
         return text
 
     def dodge(self, subject: str) -> str | None:

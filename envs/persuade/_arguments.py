@@ -72,6 +72,10 @@ class Arguments:
             for key in keys:
                 self._owners.setdefault(key, []).append(i)
         self._subject -= self._owners.keys()
+        # Each key's owners, with what the key is worth to each.
+        self._worth = {
+            key: [(i, 1.0 / len(owners)) for i in owners] for key, owners in self._owners.items()
+        }
 
     def weight(self, keys: set[str]) -> float:
         """How much of a whole point the keys are, from 0; above 1 is more than enough."""
@@ -84,9 +88,13 @@ class Arguments:
         denied = False
         sentences = speaking = 0
         for sentence in _SENTENCE.split(text[:HEARD_CHARS]):
-            clauses = [words(clause) for clause in sentence.split(",")]
-            found = [key for clause in clauses for key in _keyed(clause)]
-            if not _is_sentence(sum(map(len, clauses)), len(found)):
+            said = 0
+            found: list[tuple[str, bool]] = []
+            for clause in sentence.split(","):
+                spoken = words(clause)
+                said += len(spoken)
+                found += _keyed(spoken)
+            if not _is_sentence(said, len(found)):
                 continue
             sentences += 1
             best = self._most(found)
@@ -106,19 +114,22 @@ class Arguments:
         """The consideration that a sentence has most keys of; None where it has hardly any."""
         hits: dict[int, int] = {}
         worth: dict[int, float] = {}
+        distinct = dict(found)
         # Most words are nobody's: what is left is little, however long the sentence was.
-        for key in dict.fromkeys(key for key, _ in found if key in self._owners):
-            owners = self._owners[key]
-            for i in owners:
+        for key in distinct:
+            for i, share in self._worth.get(key, ()):
                 hits[i] = hits.get(i, 0) + 1
-                worth[i] = worth.get(i, 0.0) + 1.0 / len(owners)
-        best = max(sorted(worth), key=worth.__getitem__, default=None)
-        if best is None or hits[best] < 2 or worth[best] < _RELEVANT:
+                worth[i] = worth.get(i, 0.0) + share
+        if not worth:
+            return None
+        best = max(sorted(worth), key=worth.__getitem__)
+        if hits[best] < 2 or worth[best] < _RELEVANT:
             return None
         # Words thrown together hit something, too, but much else beside it.
-        focused = worth[best] >= _FOCUS * sum(worth.values())
-        beside = len({key for key, _ in found} - self._subject)
-        return best if focused and hits[best] >= _DENSITY * beside else None
+        if worth[best] < _FOCUS * sum(worth.values()):
+            return None
+        beside = len(distinct.keys() - self._subject)
+        return best if hits[best] >= _DENSITY * beside else None
 
 
 @lru_cache(maxsize=1024)
@@ -138,8 +149,7 @@ def _keyed(said: Sequence[str]) -> list[tuple[str, bool]]:
     """The keys of some words in order, each with whether it is negated."""
     found: list[tuple[str, bool]] = []
     reach = 0
-    for word in said:
-        key = _key(word)
+    for key in map(_key, said):
         if key:
             found.append((key, reach > 0))
             reach -= 1

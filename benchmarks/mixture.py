@@ -33,7 +33,6 @@ from duologue.envs import Gym, find, make_dialogues, scripted_agent
 from engine import LOOPS, hold_to_one_core
 
 LEAST_TURNS_PER_S = 8_000
-LIVE = 1_000
 SEED = Seed(0)
 
 
@@ -62,7 +61,7 @@ async def play(gym: Gym, count: int) -> Played:
     make = make_dialogues(gym, scripted_agent(gym, "expert"))
     found: list[Trajectory] = []
     began, cpu = time.perf_counter(), time.process_time()
-    async with open_rollouts(tasks, make, seed=SEED, config=RolloutConfig(live=LIVE)) as rollouts:
+    async with open_rollouts(tasks, make, seed=SEED, config=RolloutConfig()) as rollouts:
         async for group in rollouts:
             found.extend(group.trajectories)
     wall, cpu = time.perf_counter() - began, time.process_time() - cpu

@@ -7,6 +7,17 @@ import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
+LOOPS = {"asyncio": "asyncio (uvloop)", "trio": "trio"}
+
+
+def hold_to_one_core() -> int | None:
+    """Stay on the last core that we may use; None where a process cannot choose."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    core = max(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {core})
+    return core
+
 
 def machine() -> dict[str, str]:
     """Machine and versions."""

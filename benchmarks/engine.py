@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -29,14 +28,12 @@ from dataclasses import dataclass
 from functools import partial
 
 import anyio
-from _common import machine
+from _common import LOOPS, hold_to_one_core, machine
 from _hops import hops
 from _live import in_a_process
 from _scripted import admissions, dialogues
 
 from duologue.engine import relaxed_collector
-
-LOOPS = {"asyncio": "asyncio (uvloop)", "trio": "trio"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,15 +152,6 @@ def main() -> None:
                 missed.append(f"{scenario.name} on {LOOPS[backend]}: {verdict}")
     if missed and not options.quick:
         sys.exit("\n".join(missed))
-
-
-def hold_to_one_core() -> int | None:
-    """Stay on the last core that we may use; None where a process cannot choose."""
-    if not hasattr(os, "sched_setaffinity"):
-        return None
-    core = max(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {core})
-    return core
 
 
 def show(

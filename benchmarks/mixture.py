@@ -26,11 +26,10 @@ from itertools import islice
 
 import anyio
 import msgspec
-from _common import machine
+from _common import LOOPS, hold_to_one_core, machine
 
 from duologue.engine import RolloutConfig, Seed, Trajectory, open_rollouts, relaxed_collector
 from duologue.envs import Gym, find, make_dialogues, scripted_agent
-from engine import LOOPS, hold_to_one_core
 
 LEAST_TURNS_PER_S = 8_000
 SEED = Seed(0)

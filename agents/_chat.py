@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..engine import Message, UsageError
 from ._tools import SCHEMA
-from .models._byte_level import Encoder
+from .models.text._byte_level import Encoder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -10,7 +10,7 @@ from array import array
 
 from ..engine import Span, Tokens
 from .models import Generation
-from .models._arrays import pack_ints
+from .models.text._arrays import pack_ints
 
 
 class Transcript:

@@ -24,7 +24,7 @@ from _scripted import GYM, TURNS, tasks
 
 from duologue.agents import ChatML, TextAgent, write_call
 from duologue.agents.models import Generation, Request, Sampling
-from duologue.agents.models._tokenizer import train_tokenizer
+from duologue.agents.models.text._tokenizer import train_tokenizer
 from duologue.engine import (
     Action,
     Agent,

@@ -18,10 +18,10 @@ from tokenizers import Tokenizer
 
 from duologue.agents import ChatML
 from duologue.agents.models import Request, Sampling
-from duologue.agents.models._byte_level import Decoder
-from duologue.agents.models._http import open_http
-from duologue.agents.models._limits import Limits, LimitsConfig
-from duologue.agents.models._vllm_wire import History, read_answer, write_ask
+from duologue.agents.models.http._client import open_http
+from duologue.agents.models.limits._limits import Limits, LimitsConfig
+from duologue.agents.models.text._byte_level import Decoder
+from duologue.agents.models.vllm._wire import History, read_answer, write_ask
 from duologue.engine import Message, Seed
 
 _GENERATE = "/inference/v1/generate"

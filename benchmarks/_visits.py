@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from duologue.agents import ChatML, TokenAgent, write_call
 from duologue.agents.models import Model, Sampling
-from duologue.agents.models._tokenizer import train_tokenizer
+from duologue.agents.models.text._tokenizer import train_tokenizer
 from duologue.engine import Action, Dialogue, End, Key, Message, Observation, Reply, Seed, Task
 
 TURNS = 8

@@ -47,7 +47,7 @@ from tokenizers import Tokenizer
 
 from duologue.agents import ChatML
 from duologue.agents.models import Generation, Model, Request
-from duologue.agents.models._vllm import open_vllm
+from duologue.agents.models.vllm._model import open_vllm
 from duologue.engine import (
     End,
     RolloutConfig,

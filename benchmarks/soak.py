@@ -44,8 +44,8 @@ from trio.testing import MockClock
 from duologue.agents import ChatML
 from duologue.agents.models import Generation, Model, Request, Sampling
 from duologue.agents.models._faulty import FaultyModel
-from duologue.agents.models._limits import Limits, LimitsConfig
-from duologue.agents.models._vllm import open_vllm
+from duologue.agents.models.limits._limits import Limits, LimitsConfig
+from duologue.agents.models.vllm._model import open_vllm
 from duologue.engine import (
     End,
     Key,

@@ -18,8 +18,8 @@ from threading import Thread
 import msgspec
 import torch
 
-from ..agents.models._folder import load_model, save_weights
-from ..agents.models._qwen3 import Qwen3
+from ..agents.models.local._folder import load_model, save_weights
+from ..agents.models.local._qwen3 import Qwen3
 from ..engine import End, Trajectory
 from ._checkpoint import State
 from ._packing import Pack, make_sample, pack

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnkn
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ..agents.models._folder import save_weights
-from ..agents.models._qwen3 import Qwen3
+from ..agents.models.local._folder import save_weights
+from ..agents.models.local._qwen3 import Qwen3
 from ._checkpoint import CONSUMED, OPTIMIZER, STATE, CheckpointError, State, commit
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")

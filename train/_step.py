@@ -25,9 +25,9 @@ from torch.func import functional_call
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW, Optimizer
 
-from ..agents.models._attention import PackedAttention
-from ..agents.models._head import token_log_probs
-from ..agents.models._qwen3 import Qwen3
+from ..agents.models.local._attention import PackedAttention
+from ..agents.models.local._head import token_log_probs
+from ..agents.models.local._qwen3 import Qwen3
 from ._loss_config import LossConfig
 from ._losses import aggregate, drift, policy_loss
 from ._packing import Pack

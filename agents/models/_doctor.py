@@ -20,14 +20,14 @@ from msgspec import Struct
 from tokenizers import Tokenizer
 
 from ...engine import ModelError, UsageError
-from ._attention import PackedAttention
-from ._folder import load_model, load_tokenizer
-from ._head import token_log_probs
-from ._local import LocalModel, open_local
 from ._model import Request, Sampling
-from ._qwen3 import Qwen3
-from ._template import Growth, Template, TemplateRefused, grow, load_template, missing_prompt
-from ._tokenizer import END_OF_TURN, START_OF_TURN
+from .local._attention import PackedAttention
+from .local._folder import load_model, load_tokenizer
+from .local._head import token_log_probs
+from .local._model import LocalModel, open_local
+from .local._qwen3 import Qwen3
+from .text._template import Growth, Template, TemplateRefused, grow, load_template, missing_prompt
+from .text._tokenizer import END_OF_TURN, START_OF_TURN
 
 DEADLINE_S = 120.0
 """How long a check may take before it counts as a hang."""

@@ -29,9 +29,9 @@ from ._doctor import (
     examine_log_probs,
     look,
 )
-from ._folder import load_tokenizer
-from ._http import Http, open_http
-from ._http_parse import BadStatus, HttpError
+from .http._client import Http, open_http
+from .http._parse import BadStatus, HttpError
+from .local._folder import load_tokenizer
 
 _GENERATE = "/inference/v1/generate"
 _CHAT = "/v1/chat/completions"

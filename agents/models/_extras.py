@@ -22,7 +22,7 @@ def extra(name: str) -> Generator[None]:
     """Import what the extra `name` brings inside this block; a missing package is a `UsageError`.
 
         with extra("train"):
-            from ._local import open_local
+            from .local._model import open_local
 
     Only the extra's own packages are caught: a module of ours that fails to import is a bug.
     """

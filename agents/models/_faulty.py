@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from ...engine import End, Key, ModelError, Seed, Span, Task, checkpoint
 from ...engine.faults import GOES_ON, Attempt, Faults, Hit, Kind, Site, attempt_at
-from ._http_parse import BadStatus, ConnectionLost
-from ._limits import Limits
 from ._model import Generation, Model, Request, WeightSink
+from .http._parse import BadStatus, ConnectionLost
+from .limits._limits import Limits
 
 SLOWER = 20.0
 """How much slower the slow replica is than it would be."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from _dialogue import ANSWER_TOKENS, SENTENCES
 
 from duologue.agents import write_call
-from duologue.agents.models._tokenizer import tokenizer_config, train_tokenizer
+from duologue.agents.models.text._tokenizer import tokenizer_config, train_tokenizer
 from duologue.engine import Action
 
 

@@ -27,12 +27,12 @@ from tokenizers import Tokenizer
 
 from duologue.agents import ChatML, TextAgent, TokenAgent
 from duologue.agents.models import Generation, Model, Request, Sampling
-from duologue.agents.models._http import Http, open_http
-from duologue.agents.models._limits import LimitsConfig
-from duologue.agents.models._openai import open_openai
-from duologue.agents.models._openai_chat import tell
-from duologue.agents.models._openai_config import OpenAIConfig
-from duologue.agents.models._vllm import open_vllm
+from duologue.agents.models.http._client import Http, open_http
+from duologue.agents.models.limits._limits import LimitsConfig
+from duologue.agents.models.openai._chat import tell
+from duologue.agents.models.openai._config import OpenAIConfig
+from duologue.agents.models.openai._model import open_openai
+from duologue.agents.models.vllm._model import open_vllm
 from duologue.engine import (
     Agent,
     Dialogue,

@@ -19,8 +19,8 @@ import msgspec
 from anyio import fail_after, sleep, to_thread
 from msgspec import Struct
 
-from ...agents.models._http import open_http
-from ...agents.models._http_parse import BadStatus, HttpError, Response
+from ...agents.models.http._client import open_http
+from ...agents.models.http._parse import BadStatus, HttpError, Response
 from ...engine import EnvError, Seed, UsageError
 from ._articles import Article
 from ._index import QUERY_CHARS

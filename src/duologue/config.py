@@ -17,8 +17,8 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from .agents.models import Sampling
-from .agents.models._openai_config import OpenAIConfig
-from .agents.models._vllm_config import VllmConfig
+from .agents.models.openai._config import OpenAIConfig
+from .agents.models.vllm._config import VllmConfig
 from .engine import RolloutConfig, UsageError
 from .engine.faults import FaultPlan
 from .train import ColdStartConfig, EvalConfig, TrainConfig

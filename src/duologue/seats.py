@@ -57,8 +57,8 @@ async def open_agent(
         yield scripted_agent(gym, name, through=wrap)
     elif kind in ("local", "vllm") and name and replay:
         with extra("train"):
-            from .agents.models._folder import load_tokenizer
-        from .agents.models._vllm import served_folder
+            from .agents.models.local._folder import load_tokenizer
+        from .agents.models.vllm._model import served_folder
 
         folder = Path(name) if kind == "local" else await served_folder(name, config.vllm)
         chat = ChatML(load_tokenizer(folder))
@@ -72,7 +72,7 @@ async def open_agent(
         yield _text_agent(wrap(_taped(None, tape)), config.model.sampling(temperature))
     elif kind == "openai" and name:
         with extra("openai"):
-            from .agents.models._openai import open_openai
+            from .agents.models.openai._model import open_openai
         async with open_openai(name, settings=config.openai, seed=Seed(config.seed)) as hosted:
             with (board or Board()).showing(*hosted.services(ServiceRole.AGENT)):
                 yield _text_agent(wrap(_taped(hosted, tape)), config.model.sampling(temperature))
@@ -92,7 +92,7 @@ def check_agent(spec: str, gym: Gym, config: Config) -> None:
         scripted_agent(gym, name)
     elif kind == "local" and name:
         with extra("train"):
-            from .agents.models._folder import load_tokenizer
+            from .agents.models.local._folder import load_tokenizer
         load_tokenizer(Path(name))
     elif kind == "vllm" and name:
         if not replay:
@@ -114,12 +114,12 @@ async def reach(spec: str, config: Config) -> None:
     if config.model.replay:
         await checkpoint()
     elif kind == "openai":
-        from .agents.models._openai import open_openai
+        from .agents.models.openai._model import open_openai
 
         async with open_openai(name, settings=config.openai) as hosted:
             await hosted.greet()
     elif kind == "vllm":
-        from .agents.models._vllm import served_folder
+        from .agents.models.vllm._model import served_folder
 
         await served_folder(name, config.vllm)
     else:
@@ -152,9 +152,9 @@ async def open_sampler(
     """
     kind, _, name = spec.partition(":")
     with extra("train"):
-        from .agents.models._device import pick_device
-        from .agents.models._folder import load_tokenizer
-        from .agents.models._local import open_local
+        from .agents.models.local._device import pick_device
+        from .agents.models.local._folder import load_tokenizer
+        from .agents.models.local._model import open_local
     settings = config.model
     if kind == "local":
         chat = ChatML(load_tokenizer(Path(name)))
@@ -168,7 +168,7 @@ async def open_sampler(
         ) as local:
             yield local, chat
         return
-    from .agents.models._vllm import is_url, open_vllm, served_folder
+    from .agents.models.vllm._model import is_url, open_vllm, served_folder
 
     check_vllm(name, config)
     tokenizer = load_tokenizer(await served_folder(name, config.vllm))
@@ -191,9 +191,9 @@ async def open_sampler(
 def check_vllm(name: str, config: Config) -> None:
     """Raise `UsageError` for what follows `vllm:` when it cannot be used with these settings."""
     with extra("train"):
-        from .agents.models._folder import load_tokenizer
-    from .agents.models._vllm import is_url
-    from .agents.models._vllm_server import find_python
+        from .agents.models.local._folder import load_tokenizer
+    from .agents.models.vllm._model import is_url
+    from .agents.models.vllm._server import find_python
 
     if config.deterministic:
         raise UsageError("deterministic runs need local:PATH; vLLM's replies depend on its load")
@@ -209,7 +209,7 @@ def check_openai(config: Config) -> None:
     if config.deterministic:
         raise UsageError("deterministic runs need local:PATH, or a recording to --replay")
     with extra("openai"):
-        from .agents.models._openai import find_address
+        from .agents.models.openai._model import find_address
     find_address()
 
 

@@ -39,7 +39,7 @@ def check_voices(gym: Gym, config: Config) -> None:
             raise UsageError(f"deterministic runs need a rule-based {name}, or --replay")
         if not config.model.replay:
             with extra("openai"):
-                from .agents.models._openai import find_address
+                from .agents.models.openai._model import find_address
             find_address(party.base_url, party.key)
 
 
@@ -92,7 +92,7 @@ async def _open(
 ) -> Model:
     if tape is not None and tape.mode == "replay":
         return CassetteModel(None, tape)
-    from .agents.models._openai import find_address, open_openai
+    from .agents.models.openai._model import find_address, open_openai
 
     model = party.spec.partition(":")[2]
     hosted = await stack.enter_async_context(

@@ -1,6 +1,6 @@
 """A server with vLLM's routes and none of its model, on the standard library alone.
 
-Run as vLLM would be, by `_vllm_boot`. What the first token of a request asks for is what it does:
+Run as vLLM would be, by `vllm/_boot.py`. What the first token of a request asks for is what it does:
 see `HABITS`. Every control call is written down, and `/calls` tells.
 """
 

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
-from duologue.agents.models._attention import PackedAttention
-from duologue.agents.models._folder import load_model, load_tokenizer
-from duologue.agents.models._qwen3 import Qwen3
+from duologue.agents.models.local._attention import PackedAttention
+from duologue.agents.models.local._folder import load_model, load_tokenizer
+from duologue.agents.models.local._qwen3 import Qwen3
 
 _CALL = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
 

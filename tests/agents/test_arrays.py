@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duologue.agents.models._arrays import floats, pack_ints
+from duologue.agents.models.text._arrays import floats, pack_ints
 
 
 @given(st.lists(st.integers(-(2**31), 2**31 - 1)))

@@ -13,9 +13,9 @@ from tokenizers.models import BPE, WordLevel
 from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split, Whitespace
 from tokenizers.trainers import BpeTrainer
 
-from duologue.agents.models import _byte_level
-from duologue.agents.models._byte_level import Decoder, Encoder, ascii_pattern
-from duologue.agents.models._tokenizer import train_tokenizer
+from duologue.agents.models.text import _byte_level
+from duologue.agents.models.text._byte_level import Decoder, Encoder, ascii_pattern
+from duologue.agents.models.text._tokenizer import train_tokenizer
 
 CALL = (
     '<tool_call>\n{"name": "interact_with_env", "arguments": {"choice": "action", "content": '

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from duologue.agents import SCHEMA, ChatML, write_call
-from duologue.agents.models._tokenizer import train_tokenizer
+from duologue.agents.models.text._tokenizer import train_tokenizer
 from duologue.engine import Action, Message, Role, UsageError
 
 START, END = "<|im_start|>", "<|im_end|>"

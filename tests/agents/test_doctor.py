@@ -16,9 +16,9 @@ from sick_server import Illness, serving
 
 from duologue import show
 from duologue.agents.models._doctor import Diagnosis, Finding
-from duologue.agents.models._folder import init_model, load_tokenizer
-from duologue.agents.models._template import Template, TemplateRefused, grow, load_template
-from duologue.agents.models._tokenizer import chat_template
+from duologue.agents.models.local._folder import init_model, load_tokenizer
+from duologue.agents.models.text._template import Template, TemplateRefused, grow, load_template
+from duologue.agents.models.text._tokenizer import chat_template
 from duologue.cli import main
 from duologue.config import load_config
 from duologue.engine import UsageError

@@ -15,7 +15,7 @@ from msgspec import structs
 from duologue.agents import TextAgent, read_calls, write_call
 from duologue.agents.models import Generation, Request, Sampling
 from duologue.agents.models._faulty import MODEL_KINDS, SLOWER, FaultyModel, spoil
-from duologue.agents.models._limits import Limits, LimitsConfig
+from duologue.agents.models.limits._limits import Limits, LimitsConfig
 from duologue.engine import (
     Action,
     Dialogue,

@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 from tokenizers import Tokenizer
 
-from duologue.agents.models import _folder
-from duologue.agents.models._attention import PackedAttention
 from duologue.agents.models._extras import extra
-from duologue.agents.models._folder import (
+from duologue.agents.models.local import _folder
+from duologue.agents.models.local._attention import PackedAttention
+from duologue.agents.models.local._folder import (
     init_model,
     load_model,
     load_tokenizer,
     read_weights,
     save_weights,
 )
-from duologue.agents.models._tokenizer import train_tokenizer
+from duologue.agents.models.text._tokenizer import train_tokenizer
 from duologue.engine import UsageError
 
 torch.set_num_threads(1)

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from misbehaving import Peer, Script, open_misbehaving, until
 
-from duologue.agents.models import _http
-from duologue.agents.models._http import Http, open_http
-from duologue.agents.models._http_heads import Heads
-from duologue.agents.models._http_parse import (
+from duologue.agents.models.http import _client as _http
+from duologue.agents.models.http._client import Http, open_http
+from duologue.agents.models.http._heads import Heads
+from duologue.agents.models.http._parse import (
     BadResponse,
     BadStatus,
     ConnectFailed,

@@ -27,9 +27,9 @@ from hypothesis.stateful import (
 from misbehaving import Peer, open_misbehaving, until
 from stage import HOPS, Errand, Stage
 
-from duologue.agents.models import _http
-from duologue.agents.models._http import Http, open_http
-from duologue.agents.models._http_parse import (
+from duologue.agents.models.http import _client as _http
+from duologue.agents.models.http._client import Http, open_http
+from duologue.agents.models.http._parse import (
     BadResponse,
     ConnectFailed,
     ConnectionLost,
@@ -37,7 +37,7 @@ from duologue.agents.models._http_parse import (
     Reader,
     Response,
 )
-from duologue.agents.models._http_wire import Wire, connect
+from duologue.agents.models.http._wire import Wire, connect
 
 IDLE_S = 60.0
 

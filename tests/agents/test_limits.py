@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from duologue.agents.models._http_parse import (
+from duologue.agents.models.http._parse import (
     BadResponse,
     BadStatus,
     ConnectFailed,
     ConnectionLost,
 )
-from duologue.agents.models._limits import (
+from duologue.agents.models.limits._limits import (
     CapReached,
     Circuit,
     EndpointDown,
@@ -28,7 +28,7 @@ from duologue.agents.models._limits import (
     Verdict,
     verdict,
 )
-from duologue.agents.models._reports import Report
+from duologue.agents.models.limits._reports import Report
 from duologue.engine import ModelError, Seed, Service, ServiceRole
 
 VirtualTime = Callable[[Callable[[], Awaitable[Any]]], Any]

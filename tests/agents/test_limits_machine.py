@@ -22,8 +22,8 @@ from hypothesis.stateful import (
 from stage import Errand, Stage
 from trio.testing import MockClock
 
-from duologue.agents.models._http_parse import BadStatus, ConnectFailed, ConnectionLost
-from duologue.agents.models._limits import Circuit, EndpointDown, Limits, LimitsConfig
+from duologue.agents.models.http._parse import BadStatus, ConnectFailed, ConnectionLost
+from duologue.agents.models.limits._limits import Circuit, EndpointDown, Limits, LimitsConfig
 from duologue.engine import ModelError, OneShot, Seed
 
 ANSWERS: dict[str, Callable[[], Exception] | None] = {

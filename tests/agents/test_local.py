@@ -14,12 +14,12 @@ import torch
 from anyio.lowlevel import checkpoint
 
 from duologue.agents.models import Generation, Model, Request, Sampling, WeightSink
-from duologue.agents.models._attention import PackedAttention
-from duologue.agents.models._folder import init_model, load_model, save_weights
-from duologue.agents.models._head import token_log_probs
-from duologue.agents.models._local import LocalModel, open_local
-from duologue.agents.models._qwen3 import Qwen3, initialise
-from duologue.agents.models._sampler import Sampler
+from duologue.agents.models.local._attention import PackedAttention
+from duologue.agents.models.local._folder import init_model, load_model, save_weights
+from duologue.agents.models.local._head import token_log_probs
+from duologue.agents.models.local._model import LocalModel, open_local
+from duologue.agents.models.local._qwen3 import Qwen3, initialise
+from duologue.agents.models.local._sampler import Sampler
 from duologue.engine import ModelError, Span, UsageError
 
 torch.set_num_threads(1)

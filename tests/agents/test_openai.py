@@ -18,12 +18,12 @@ from msgspec import Meta, Struct
 from duologue.agents import TextAgent, read_calls, write_call
 from duologue.agents.models import Generation, Request, Sampling, ScriptedModel
 from duologue.agents.models._cassette import CassetteModel, open_cassette
-from duologue.agents.models._http_parse import BadResponse, BadStatus, ConnectFailed, ConnectionLost
-from duologue.agents.models._limits import CapReached, LimitsConfig
-from duologue.agents.models._openai import OpenAIModel, find_address, open_openai
-from duologue.agents.models._openai_chat import read_answer, tell
-from duologue.agents.models._openai_config import OpenAIConfig
 from duologue.agents.models._structured import ask_json, json_schema
+from duologue.agents.models.http._parse import BadResponse, BadStatus, ConnectFailed, ConnectionLost
+from duologue.agents.models.limits._limits import CapReached, LimitsConfig
+from duologue.agents.models.openai._chat import read_answer, tell
+from duologue.agents.models.openai._config import OpenAIConfig
+from duologue.agents.models.openai._model import OpenAIModel, find_address, open_openai
 from duologue.engine import (
     Action,
     Agent,

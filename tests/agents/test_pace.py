@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from duologue.agents.models._http_parse import BadStatus, ConnectFailed
-from duologue.agents.models._limits import Limits, LimitsConfig
-from duologue.agents.models._pace import Pace
-from duologue.agents.models._reports import Report, open_reports
+from duologue.agents.models.http._parse import BadStatus, ConnectFailed
+from duologue.agents.models.limits._limits import Limits, LimitsConfig
+from duologue.agents.models.limits._pace import Pace
+from duologue.agents.models.limits._reports import Report, open_reports
 from duologue.engine import Seed, checkpoint
 
 VirtualTime = Callable[[Callable[[], Awaitable[Any]]], Any]

@@ -10,7 +10,7 @@ import pytest
 
 from duologue.agents import ChatML, TextAgent, TokenAgent, write_call
 from duologue.agents.models import Generation, Request, Sampling, ScriptedModel
-from duologue.agents.models._tokenizer import train_tokenizer
+from duologue.agents.models.text._tokenizer import train_tokenizer
 from duologue.engine import (
     Action,
     Dialogue,

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from duologue.agents.models._attention import PackedAttention
-from duologue.agents.models._folder import load_model
-from duologue.agents.models._head import token_log_probs
-from duologue.agents.models._qwen3 import Qwen3, Qwen3Config, initialise, load_weights
+from duologue.agents.models.local._attention import PackedAttention
+from duologue.agents.models.local._folder import load_model
+from duologue.agents.models.local._head import token_log_probs
+from duologue.agents.models.local._qwen3 import Qwen3, Qwen3Config, initialise, load_weights
 from duologue.engine import UsageError
 
 torch.set_num_threads(1)

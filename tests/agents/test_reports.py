@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duologue.agents.models._http_parse import ConnectFailed
-from duologue.agents.models._reports import (
+from duologue.agents.models.http._parse import ConnectFailed
+from duologue.agents.models.limits._reports import (
     MOST_BYTES,
     SELDOM,
     STALE_AFTER,

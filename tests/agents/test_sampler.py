@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from duologue.agents.models import Sampling
-from duologue.agents.models._attention import PackedAttention
-from duologue.agents.models._head import token_log_probs
-from duologue.agents.models._noise import draw, uniforms
-from duologue.agents.models._qwen3 import Qwen3, Qwen3Config, initialise
-from duologue.agents.models._sampler import Drawn, Sampler
+from duologue.agents.models.local._attention import PackedAttention
+from duologue.agents.models.local._head import token_log_probs
+from duologue.agents.models.local._noise import draw, uniforms
+from duologue.agents.models.local._qwen3 import Qwen3, Qwen3Config, initialise
+from duologue.agents.models.local._sampler import Drawn, Sampler
 from duologue.engine import ModelError, Span
 
 torch.set_num_threads(1)

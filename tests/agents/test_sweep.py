@@ -14,7 +14,7 @@ from sweeping import Cut, sweep
 from duologue.agents import TextAgent, write_call
 from duologue.agents.models import Generation, Request, Sampling
 from duologue.agents.models._faulty import MODEL_KINDS, FaultyModel
-from duologue.agents.models._limits import Limits, LimitsConfig
+from duologue.agents.models.limits._limits import Limits, LimitsConfig
 from duologue.engine import (
     Action,
     Buffer,

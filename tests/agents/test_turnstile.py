@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from duologue.agents.models._turnstile import Turnstile
+from duologue.agents.models.http._turnstile import Turnstile
 from duologue.engine import checkpoint
 
 pytestmark = pytest.mark.anyio

@@ -22,16 +22,21 @@ from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnkn
 from tokenizers import Tokenizer
 
 from duologue.agents.models import Generation, Request, Sampling
-from duologue.agents.models._attention import PackedAttention
-from duologue.agents.models._folder import init_model, load_model, load_tokenizer, save_weights
-from duologue.agents.models._head import token_log_probs
-from duologue.agents.models._http import open_http
-from duologue.agents.models._qwen3 import Qwen3, initialise
-from duologue.agents.models._vllm import VllmModel, open_vllm, served_folder
-from duologue.agents.models._vllm_config import VllmConfig
-from duologue.agents.models._vllm_gpu import IpcRoute, NcclRoute
-from duologue.agents.models._vllm_server import ServerDied, find_python
-from duologue.agents.models._vllm_weights import Control, WeightsRefused
+from duologue.agents.models.http._client import open_http
+from duologue.agents.models.local._attention import PackedAttention
+from duologue.agents.models.local._folder import (
+    init_model,
+    load_model,
+    load_tokenizer,
+    save_weights,
+)
+from duologue.agents.models.local._head import token_log_probs
+from duologue.agents.models.local._qwen3 import Qwen3, initialise
+from duologue.agents.models.vllm._config import VllmConfig
+from duologue.agents.models.vllm._gpu import IpcRoute, NcclRoute
+from duologue.agents.models.vllm._model import VllmModel, open_vllm, served_folder
+from duologue.agents.models.vllm._server import ServerDied, find_python
+from duologue.agents.models.vllm._weights import Control, WeightsRefused
 from duologue.engine import ModelError, Span, UsageError
 
 pytestmark = [pytest.mark.vllm, pytest.mark.anyio, pytest.mark.timeout(300)]
@@ -312,7 +317,7 @@ def processes(lodging: Path) -> list[int]:
         assert found
         if b"EngineCore" in line:
             parents[int(place.name)] = int(found[1])
-        if str(lodging).encode() in line and b"_vllm_boot" in line:
+        if str(lodging).encode() in line and b"vllm/_boot" in line:
             leaders.append(int(place.name))
     return [*leaders, *(engine for engine, parent in parents.items() if parent in leaders)]
 

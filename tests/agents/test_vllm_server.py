@@ -19,14 +19,14 @@ import torch
 from misbehaving import Peer, Script, open_misbehaving, until
 
 from duologue.agents.models import Generation, Model, Request, Sampling, WeightSink
-from duologue.agents.models._http import open_http
-from duologue.agents.models._limits import Limits, Verdict
-from duologue.agents.models._vllm import VllmModel, open_vllm
-from duologue.agents.models._vllm_config import VllmConfig
-from duologue.agents.models._vllm_endpoint import OwnEndpoint
-from duologue.agents.models._vllm_gpu import IpcRoute, NcclRoute
-from duologue.agents.models._vllm_server import ServerDied, find_python
-from duologue.agents.models._vllm_weights import Control, WeightsRefused, update_weights
+from duologue.agents.models.http._client import open_http
+from duologue.agents.models.limits._limits import Limits, Verdict
+from duologue.agents.models.vllm._config import VllmConfig
+from duologue.agents.models.vllm._endpoint import OwnEndpoint
+from duologue.agents.models.vllm._gpu import IpcRoute, NcclRoute
+from duologue.agents.models.vllm._model import VllmModel, open_vllm
+from duologue.agents.models.vllm._server import ServerDied, find_python
+from duologue.agents.models.vllm._weights import Control, WeightsRefused, update_weights
 from duologue.engine import ModelError, Span, UsageError, checkpoint
 
 OK = 1
@@ -100,7 +100,7 @@ def alive(log: Path) -> list[int]:
             line = (place / "cmdline").read_bytes()
         except OSError:
             continue
-        if str(log.parent).encode() in line and b"_vllm_boot" in line:
+        if str(log.parent).encode() in line and b"vllm/_boot" in line:
             found.append(int(place.name))
     return found
 

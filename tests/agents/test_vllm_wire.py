@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duologue.agents.models import Request, Sampling
-from duologue.agents.models._vllm_wire import History, read_answer, write_ask
+from duologue.agents.models.vllm._wire import History, read_answer, write_ask
 from duologue.engine import Span
 
 IDS = st.lists(st.integers(0, 2**31 - 1), max_size=8)

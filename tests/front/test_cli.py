@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from duologue.agents.models._folder import load_model, save_weights
+from duologue.agents.models.local._folder import load_model, save_weights
 from duologue.cli import app
 from duologue.engine import End, Fate, open_reader
 

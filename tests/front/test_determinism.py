@@ -13,9 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 
-from duologue.agents.models._attention import PackedAttention
-from duologue.agents.models._folder import load_model
-from duologue.agents.models._head import token_log_probs
+from duologue.agents.models.local._attention import PackedAttention
+from duologue.agents.models.local._folder import load_model
+from duologue.agents.models.local._head import token_log_probs
 from duologue.engine import (
     Agent,
     End,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from duologue.agents.models import _openai
+from duologue.agents.models.openai import _model as _openai
 
 Duologue = Callable[..., Any]
 

@@ -17,15 +17,15 @@ from msgspec import Struct
 
 from duologue.agents import read_calls
 from duologue.agents.models import Request, Sampling
-from duologue.agents.models._folder import load_tokenizer
-from duologue.agents.models._http_parse import BadStatus
-from duologue.agents.models._limits import Bill
-from duologue.agents.models._openai import open_openai
-from duologue.agents.models._openai_chat import read_answer
 from duologue.agents.models._structured import ask_json
-from duologue.agents.models._tokenizer import chat_template
-from duologue.agents.models._vllm import open_vllm
-from duologue.agents.models._vllm_config import VllmConfig
+from duologue.agents.models.http._parse import BadStatus
+from duologue.agents.models.limits._limits import Bill
+from duologue.agents.models.local._folder import load_tokenizer
+from duologue.agents.models.openai._chat import read_answer
+from duologue.agents.models.openai._model import open_openai
+from duologue.agents.models.text._tokenizer import chat_template
+from duologue.agents.models.vllm._config import VllmConfig
+from duologue.agents.models.vllm._model import open_vllm
 from duologue.engine import Message, Seed, Trajectory, open_reader
 from duologue.envs import find
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from duologue.agents.models._folder import load_tokenizer
-from duologue.agents.models._vllm import open_vllm
+from duologue.agents.models.local._folder import load_tokenizer
+from duologue.agents.models.vllm._model import open_vllm
 from duologue.engine import Fate, open_reader
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]

@@ -92,7 +92,7 @@ def be_engine() -> None:
     import anyio
 
     from duologue import cli
-    from duologue.agents.models._local import LocalModel
+    from duologue.agents.models.local._model import LocalModel
     from duologue.engine import Store
     from duologue.jobs import _learning
     from duologue.train import _loop, _remote

@@ -12,7 +12,7 @@ import trio
 from msgspec import structs
 
 from duologue.agents import ChatML, write_call
-from duologue.agents.models._folder import init_model, load_model, load_tokenizer
+from duologue.agents.models.local._folder import init_model, load_model, load_tokenizer
 from duologue.engine import Seed, Trajectory, open_rollouts
 from duologue.envs import make_dialogues, scripted_agent
 from duologue.envs.intention import gym

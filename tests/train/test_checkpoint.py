@@ -12,8 +12,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duologue.agents.models._folder import load_model, load_tokenizer
-from duologue.agents.models._qwen3 import Qwen3, initialise
+from duologue.agents.models.local._folder import load_model, load_tokenizer
+from duologue.agents.models.local._qwen3 import Qwen3, initialise
 from duologue.engine import Key
 from duologue.train import _checkpoint, _save
 from duologue.train._checkpoint import (

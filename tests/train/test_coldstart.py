@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from duologue.agents import ChatML, TokenAgent
 from duologue.agents.models import Generation, Request, Sampling
-from duologue.agents.models._folder import load_tokenizer
+from duologue.agents.models.local._folder import load_tokenizer
 from duologue.engine import (
     End,
     Key,

@@ -18,7 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 
-from duologue.agents.models._folder import load_model
+from duologue.agents.models.local._folder import load_model
 from duologue.engine import Key, pack_tokens
 from duologue.train import LearnerDied, open_learner
 from duologue.train._checkpoint import newest, pack_keys

@@ -24,8 +24,8 @@ from trio.testing import MockClock
 
 from duologue.agents import ChatML
 from duologue.agents.models import Sampling
-from duologue.agents.models._folder import load_tokenizer
-from duologue.agents.models._local import open_local
+from duologue.agents.models.local._folder import load_tokenizer
+from duologue.agents.models.local._model import open_local
 from duologue.engine import (
     Board,
     BufferClosed,

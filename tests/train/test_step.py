@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.optim import SGD
 
-from duologue.agents.models._attention import PackedAttention
-from duologue.agents.models._head import token_log_probs
-from duologue.agents.models._qwen3 import Qwen3, Qwen3Config, initialise
+from duologue.agents.models.local._attention import PackedAttention
+from duologue.agents.models.local._head import token_log_probs
+from duologue.agents.models.local._qwen3 import Qwen3, Qwen3Config, initialise
 from duologue.engine import End, Key, Trajectory, pack_tokens
 from duologue.train._loss_config import PRESETS, LossConfig
 from duologue.train._packing import Pack, Sample, make_sample, pack

@@ -11,11 +11,11 @@ from ..progress import Reporter
 from ..seats import check_vllm
 
 with extra("train"):
-    from ..agents.models._device import pick_device
     from ..agents.models._doctor import Diagnosis, examine_local
     from ..agents.models._doctor_server import examine_vllm
-    from ..agents.models._folder import load_tokenizer
-    from ..agents.models._vllm import is_url, open_vllm, served_folder
+    from ..agents.models.local._device import pick_device
+    from ..agents.models.local._folder import load_tokenizer
+    from ..agents.models.vllm._model import is_url, open_vllm, served_folder
 
 KINDS = ("local:PATH", "vllm:PATH", "vllm:URL")
 

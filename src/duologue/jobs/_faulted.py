@@ -10,7 +10,7 @@ from msgspec import structs
 
 from ..agents.models import Model
 from ..agents.models._faulty import FaultyModel
-from ..agents.models._limits import Limits, LimitsConfig
+from ..agents.models.limits._limits import Limits, LimitsConfig
 from ..config import Config
 from ..engine import MakeDialogue, Observer, RolloutConfig, Seed
 from ..engine.faults import (

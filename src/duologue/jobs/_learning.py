@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from ..metrics import Metrics
 
 with extra("train"):
-    from ..agents.models._device import pick_device
-    from ..agents.models._folder import load_tokenizer, one_file
-    from ..agents.models._vllm import is_url, served_folder
+    from ..agents.models.local._device import pick_device
+    from ..agents.models.local._folder import load_tokenizer, one_file
+    from ..agents.models.vllm._model import is_url, served_folder
     from ..train._coldstart import best, imitate, tokenise
     from ..train._loop import Start, open_training
     from ..train._remote import open_learner

@@ -16,7 +16,7 @@ from ..progress import Reporter
 from ._tasks import endless_tasks
 
 with extra("train"):
-    from ..agents.models._folder import init_model, load_model
+    from ..agents.models.local._folder import init_model, load_model
 
 CORPUS = 2000
 """Scripted dialogues the tokenizer is trained on."""

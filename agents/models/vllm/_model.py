@@ -18,17 +18,17 @@ import msgspec
 from anyio import to_thread
 from msgspec import Struct, structs
 
-from ...engine import DuologueError, ModelError, Service, ServiceRole, UsageError, checkpoint
-from ._byte_level import Decoder, Decodes
-from ._http import Http, connections_left, open_http
-from ._limits import LimitsConfig
-from ._model import Generation, Request
-from ._reports import open_reports
-from ._vllm_config import VllmConfig
-from ._vllm_endpoint import Endpoint, OwnEndpoint, update_all
-from ._vllm_server import Server
-from ._vllm_weights import Control, FileRoute, Route
-from ._vllm_wire import History, read_answer, write_ask
+from ....engine import DuologueError, ModelError, Service, ServiceRole, UsageError, checkpoint
+from .._model import Generation, Request
+from ..http._client import Http, connections_left, open_http
+from ..limits._limits import LimitsConfig
+from ..limits._reports import open_reports
+from ..text._byte_level import Decoder, Decodes
+from ._config import VllmConfig
+from ._endpoint import Endpoint, OwnEndpoint, update_all
+from ._server import Server
+from ._weights import Control, FileRoute, Route
+from ._wire import History, read_answer, write_ask
 
 _GENERATE = "/inference/v1/generate"
 
@@ -172,7 +172,7 @@ def make_route(settings: VllmConfig) -> Route:
     """How weights travel, as the settings say."""
     if settings.weights == "file":
         return FileRoute()
-    from ._vllm_gpu import IpcRoute, NcclRoute
+    from ._gpu import IpcRoute, NcclRoute
 
     return IpcRoute() if settings.weights == "ipc" else NcclRoute()
 

@@ -13,12 +13,12 @@ from anyio import Event, Lock, create_task_group
 from anyio.abc import Process, TaskStatus
 from msgspec import structs
 
-from ...engine import ModelError, Seed, Service, ServiceRole, checkpoint, one_error
-from ._http import Http
-from ._http_parse import BadStatus, ConnectFailed, ConnectionLost, HttpError
-from ._limits import Limits, LimitsConfig, Verdict, verdict
-from ._vllm_server import Server, ServerDied
-from ._vllm_weights import Control, Route, WeightsRefused, update_weights
+from ....engine import ModelError, Seed, Service, ServiceRole, checkpoint, one_error
+from ..http._client import Http
+from ..http._parse import BadStatus, ConnectFailed, ConnectionLost, HttpError
+from ..limits._limits import Limits, LimitsConfig, Verdict, verdict
+from ._server import Server, ServerDied
+from ._weights import Control, Route, WeightsRefused, update_weights
 
 SETTLE_S = 2.0
 """How long a server that failed a request may take to fall, before it is asked how it is."""

@@ -20,8 +20,8 @@ from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from ...engine import Action, UsageError
-from .._tools import write_call
+from ....engine import Action, UsageError
+from ..._tools import write_call
 
 Chat = list[dict[str, str]]
 Encode = Callable[[str], list[int]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ...engine import UsageError
+from ....engine import UsageError
 
 
 def pick_device(name: str = "") -> str:

@@ -1,7 +1,7 @@
 """A vLLM server that we start, watch, start again when it crashes, and stop.
 
 It listens on this machine only, writes to a log of ours, and dies with us however we end: by the
-block's end, by its group being killed, and by the pipe that `_vllm_boot` watches.
+block's end, by its group being killed, and by the pipe that `_boot` watches.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ import anyio
 from anyio import to_thread
 from anyio.abc import Process
 
-from ...engine import DuologueError, UsageError
-from ._http_parse import HttpError
-from ._vllm_config import VllmConfig
-from ._vllm_weights import Control, Route
+from ....engine import DuologueError, UsageError
+from ..http._parse import HttpError
+from ._config import VllmConfig
+from ._weights import Control, Route
 
 POLL_S = 0.25
 """How often a server that starts is asked whether it is ready."""
@@ -111,7 +111,7 @@ class Server:
                 os.close(ours)
 
     async def _spawn(self, lifeline: int, scratch: str, model: Path) -> Process:
-        boot = str(_HERE / "_vllm_boot.py")
+        boot = str(_HERE / "_boot.py")
         command = [self._python, boot, str(lifeline), "--model", str(model), *self._flags]
         try:
             with self.log.open("ab") as output:

@@ -8,8 +8,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engine import Span
-from ._model import Sampling
+from ....engine import Span
+from .._model import Sampling
 
 _T = TypeVar("_T", bound=np.generic)
 

@@ -24,8 +24,8 @@ from typing import TypeVar
 from anyio import current_effective_deadline, current_time, move_on_at, sleep
 from msgspec import Struct
 
-from ...engine import Lot, ModelError, Seed, Service, ServiceRole, checkpoint
-from ._http_parse import BadStatus, ConnectFailed, ConnectionLost
+from ....engine import Lot, ModelError, Seed, Service, ServiceRole, checkpoint
+from ..http._parse import BadStatus, ConnectFailed, ConnectionLost
 from ._pace import Pace
 from ._reports import Report
 

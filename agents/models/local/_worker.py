@@ -16,9 +16,9 @@ import torch
 from anyio import Event
 from tokenizers import Tokenizer
 
-from ...engine import DuologueError, ModelError
+from ....engine import DuologueError, ModelError
+from .._model import Generation, Request
 from ._folder import read_weights
-from ._model import Generation, Request
 from ._sampler import Drawn, Sampler
 
 

@@ -7,7 +7,7 @@ loop waits. Here they go on a few at a time, with a turn of the loop in between.
 
 from __future__ import annotations
 
-from ...engine import Lot, checkpoint
+from ....engine import Lot, checkpoint
 
 
 class Turnstile:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from ._limits import LimitsConfig
+from ..limits._limits import LimitsConfig
 
 
 class OpenAIConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,6 +1,6 @@
 """Starts vLLM's server so that it cannot outlive us. Runs in vLLM's environment, as a script:
 
-    python _vllm_boot.py FD ARGUMENTS...
+    python _boot.py FD ARGUMENTS...
 
 FD is the reading end of a pipe whose other end we hold: when it closes, however we ended, the
 server's whole process group is killed. vLLM starts its engine in a process of its own, which runs

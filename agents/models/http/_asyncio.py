@@ -16,8 +16,8 @@ from anyio import EndOfStream, aclose_forcefully, connect_tcp
 from anyio.abc import SocketAttribute
 from anyio.lowlevel import checkpoint
 
-from ._http_parse import Reader, Response
-from ._http_wire import lost
+from ._parse import Reader, Response
+from ._wire import lost
 
 
 async def connect_asyncio(

@@ -25,13 +25,13 @@ from anyio import to_thread
 from msgspec import Struct
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-from ...engine import ModelError, Seed, Service, ServiceRole, UsageError, checkpoint
-from .._tools import SCHEMA
-from ._http_parse import BadResponse, BadStatus, ConnectFailed, ConnectionLost, HttpError, Response
-from ._limits import Bill, Limits, LimitsStats, SpendingCap
-from ._model import Generation, Request
-from ._openai_chat import Counted, read_answer, tell
-from ._openai_config import OpenAIConfig
+from ....engine import ModelError, Seed, Service, ServiceRole, UsageError, checkpoint
+from ..._tools import SCHEMA
+from .._model import Generation, Request
+from ..http._parse import BadResponse, BadStatus, ConnectFailed, ConnectionLost, HttpError, Response
+from ..limits._limits import Bill, Limits, LimitsStats, SpendingCap
+from ._chat import Counted, read_answer, tell
+from ._config import OpenAIConfig
 
 HOSTED = "https://api.openai.com/v1"
 KEY_NAME = "OPENAI_API_KEY"

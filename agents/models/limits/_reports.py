@@ -23,7 +23,7 @@ from typing import Protocol
 import anyio
 from msgspec import Struct
 
-from ...engine import ModelError, one_error
+from ....engine import ModelError, one_error
 
 MOST_BYTES = 512 * 2**10
 """A page larger than this is not read; one of vLLM's has some 100 KB, which cost 0.6 ms."""

@@ -25,9 +25,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...engine import ModelError, Span, UsageError
+from ....engine import ModelError, Span, UsageError
+from .._model import Sampling
 from ._kvcache import CachedAttention, Chunk, KVCache, bucket
-from ._model import Sampling
 from ._noise import draw, uniforms
 from ._qwen3 import Qwen3, load_weights
 from ._slots import SlotTable

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 from msgspec import Struct
 
-from ...engine import Span
-from ._arrays import floats, pack_ints
-from ._model import Generation, Request, Sampling
+from ....engine import Span
+from .._model import Generation, Request, Sampling
+from ..text._arrays import floats, pack_ints
 
 
 class _Sampling(Struct, frozen=True, kw_only=True, gc=False):

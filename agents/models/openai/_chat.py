@@ -13,9 +13,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from ...engine import Action, Message
-from .._tools import TOOL, read_calls, whole_text, write_call
-from ._model import Generation
+from ....engine import Action, Message
+from ..._tools import TOOL, read_calls, whole_text, write_call
+from .._model import Generation
 
 _OPEN = "<tool_call>"
 

@@ -19,9 +19,9 @@ from anyio import CapacityLimiter, Event, create_task_group, to_thread
 from anyio.lowlevel import checkpoint
 from tokenizers import Tokenizer
 
-from ...engine import DuologueError, ModelError, UsageError
+from ....engine import DuologueError, ModelError, UsageError
+from .._model import Generation, Request
 from ._folder import load_model, load_tokenizer
-from ._model import Generation, Request
 from ._qwen3 import Qwen3
 from ._sampler import Sampler, check_room
 from ._worker import Cancel, Close, Push, Stats, Ticket, Worker

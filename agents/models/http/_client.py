@@ -22,11 +22,11 @@ from urllib.parse import urlsplit
 from anyio import BrokenResourceError, CancelScope, EndOfStream, to_thread
 from msgspec import Struct
 
-from ...engine import Credits, UsageError, checkpoint
-from ._http_heads import Heads
-from ._http_parse import BadStatus, ConnectFailed, ConnectionLost, Reader, Response
-from ._http_wire import Wire, cause, clock, connect
+from ....engine import Credits, UsageError, checkpoint
+from ._heads import Heads
+from ._parse import BadStatus, ConnectFailed, ConnectionLost, Reader, Response
 from ._turnstile import Turnstile
+from ._wire import Wire, cause, clock, connect
 
 if sys.platform != "win32":
     import resource

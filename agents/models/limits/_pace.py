@@ -21,7 +21,7 @@ would look like a server that gets slower.
 
 from __future__ import annotations
 
-from ...engine import Credits
+from ....engine import Credits
 from ._reports import Report
 
 _CUT = 0.75

@@ -19,9 +19,9 @@ from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnkn
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from ...engine import UsageError
+from ....engine import UsageError
+from ..text._tokenizer import END_OF_TEXT, END_OF_TURN, tokenizer_config, train_tokenizer
 from ._qwen3 import Qwen3, Qwen3Config, initialise, load_weights
-from ._tokenizer import END_OF_TEXT, END_OF_TURN, tokenizer_config, train_tokenizer
 
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 

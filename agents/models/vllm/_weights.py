@@ -17,9 +17,9 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from ...engine import ModelError, UsageError, checkpoint
-from ._http import Http
-from ._http_parse import HttpError
+from ....engine import ModelError, UsageError, checkpoint
+from ..http._client import Http
+from ..http._parse import HttpError
 
 T = TypeVar("T")
 

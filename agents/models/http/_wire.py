@@ -2,7 +2,7 @@
 
 A stream of anyio's goes round the loop for every write and every read, and on asyncio it starts
 and stops watching the socket around each: half of what a request cost. So where asyncio runs,
-`_http_asyncio` speaks with the loop's transport directly, and where trio runs the socket is written
+`_asyncio` speaks with the loop's transport directly, and where trio runs the socket is written
 to and read from directly, with the loop asked to wait only. TLS on trio has anyio's stream.
 """
 
@@ -27,7 +27,7 @@ from anyio import (
 )
 from anyio.abc import ByteStream, SocketAttribute
 
-from ._http_parse import ConnectionLost, Reader, Response
+from ._parse import ConnectionLost, Reader, Response
 
 _READ = 65536
 """Bytes asked for at once. Above 128 KiB, malloc maps and unmaps memory for every read."""
@@ -59,7 +59,7 @@ class Wire(Protocol):
 async def connect(host: str, port: int, tls: ssl.SSLContext | None, reader: Reader) -> Wire:
     """A connection by the running loop's own means. Raises what the transport raises."""
     if _on_asyncio():
-        from ._http_asyncio import connect_asyncio
+        from ._asyncio import connect_asyncio
 
         return await connect_asyncio(host, port, tls, reader)
     if tls is None:

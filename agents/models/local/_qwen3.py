@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...engine import UsageError
+from ....engine import UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

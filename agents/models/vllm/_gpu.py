@@ -21,8 +21,8 @@ from anyio import create_task_group, to_thread
 from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor
 
-from ...engine import checkpoint, one_error
-from ._vllm_weights import Control, WeightsRefused
+from ....engine import checkpoint, one_error
+from ._weights import Control, WeightsRefused
 
 Load = Callable[[str], dict[str, Tensor]]
 """From a file to tensors on the device they are sent from."""

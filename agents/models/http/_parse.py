@@ -12,8 +12,8 @@ from email.utils import parsedate_to_datetime
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from msgspec import Struct
 
-from ...engine import ModelError
-from ._http_heads import Heads
+from ....engine import ModelError
+from ._heads import Heads
 
 
 class HttpError(ModelError):

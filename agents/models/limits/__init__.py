@@ -1,0 +1,1 @@
+"""How much an endpoint is asked: places, retries, a circuit."""

@@ -1,0 +1,1 @@
+"""Qwen3 in this process: the network, its cache, its sampler."""

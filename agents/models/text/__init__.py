@@ -1,0 +1,1 @@
+"""Tokenizers, templates and what their ids are packed into."""

@@ -1,0 +1,1 @@
+"""Models behind vLLM servers, ours and other people's."""

@@ -120,6 +120,10 @@ def _own(own: OwnTokens) -> str:
 
 
 def scores(result: ScoreSheet) -> str:
+    return f"{_rewards(result)}\n\n{show_paper.table(result.paper)}"
+
+
+def _rewards(result: ScoreSheet) -> str:
     table = Table(
         "agent", "reward", "95 % interval", "of the expert", "95 % interval", "turns",
         box=None, pad_edge=False,
@@ -140,7 +144,7 @@ def scores(result: ScoreSheet) -> str:
     note += f"\nfailed, not counted: {failed}" if failed else ""
     return (
         f"{as_text(table)}{result.tasks} held-out tasks, {result.samples} dialogue(s) each{note}"
-        f"{_faults(result.faults)}\n\n{show_paper.table(result.paper)}"
+        f"{_faults(result.faults)}"
     )
 
 
@@ -154,9 +158,10 @@ def _ends(result: ScoreSheet, wanted: Callable[[End], bool]) -> str:
 
 
 def demo(result: DemoResult) -> str:
+    # Without the paper's table: a tiny model with a rule-based user has no place in it.
     laps = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in result.seconds.items())
     return (
-        f"{scores(result.sheet)}\n"
+        f"{_rewards(result.sheet)}\n"
         f"{result.shared_tasks} of them occur among the {result.trained_tasks:,} tasks "
         "learned from (compared by content)\n"
         f"{_own(result.own)}\n"

@@ -87,6 +87,9 @@ smoke: $(STAMP)
 	$(BIN)/python benchmarks/overlap.py --quick
 	$(BIN)/python benchmarks/soak.py --quick --only virtual
 	$(BIN)/python benchmarks/mixture.py --quick
+	$(BIN)/python benchmarks/store.py --quick
+	$(BIN)/python benchmarks/http_rollouts.py --quick
+	$(BIN)/python benchmarks/observers.py --quick
 
 # The same dialogue on other rollout engines, each in an environment of its own (.peers/, some GB).
 peers: $(STAMP)

@@ -22,8 +22,8 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import cycle, islice
 from math import inf
@@ -58,6 +58,8 @@ from duologue.engine import (
     open_store,
     relaxed_collector,
 )
+from duologue.engine._commits import Commits, Committed
+from duologue.engine._writer import Write
 from duologue.engine.faults import (
     FaultLedger,
     FaultPlan,
@@ -248,35 +250,57 @@ def virtual(plan: FaultPlan, live: int, seconds: float) -> Soaked:
         return scripted_agent(find("function"), "benchmark", through=through)
 
     async def main() -> Soaked:
-        async with _threads_hold(clock):
+        with _threads_hold(clock):
             what = "storm" if plan.faults else "calm"
             return await soak(f"virtual, {what}", plan, live, seconds, seat)
 
     return trio.run(main, clock=clock)
 
 
-@asynccontextmanager
-async def _threads_hold(clock: MockClock) -> AsyncGenerator[None]:
-    """While a thread works the clock must not jump: it cannot see the store's disk."""
-    real = anyio.to_thread.run_sync
-    working = 0
+@contextmanager
+def _threads_hold(clock: MockClock) -> Generator[None]:
+    """While a thread works the clock must not jump: it cannot see the store's disk.
 
-    async def run_sync(*arguments: Any, **options: Any) -> Any:
+    The store's own thread lives as long as the store, and works while something is handed over.
+    """
+    in_thread = anyio.to_thread.run_sync
+    hand_over, take_back = Commits.hand_over, Commits.take_back
+    working = 0
+    writing: set[Commits] = set()
+
+    def look() -> None:
+        clock.autojump_threshold = inf if working or writing else 0
+
+    async def run_sync(work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         nonlocal working
+        if isinstance(getattr(work, "__self__", None), Commits):
+            return await in_thread(work, *arguments, **options)
         working += 1
-        clock.autojump_threshold = inf
+        look()
         try:
-            return await real(*arguments, **options)
+            return await in_thread(work, *arguments, **options)
         finally:
             working -= 1
-            if not working:
-                clock.autojump_threshold = 0
+            look()
+
+    def handed_over(self: Commits, writes: list[Write]) -> None:
+        writing.add(self)
+        look()
+        hand_over(self, writes)
+
+    def taken_back(self: Commits) -> Iterator[Committed]:
+        yield from take_back(self)
+        if self.idle:
+            writing.discard(self)
+            look()
 
     anyio.to_thread.run_sync = run_sync  # type: ignore[assignment]
+    Commits.hand_over, Commits.take_back = handed_over, taken_back  # type: ignore[method-assign]
     try:
         yield
     finally:
-        anyio.to_thread.run_sync = real
+        anyio.to_thread.run_sync = in_thread
+        Commits.hand_over, Commits.take_back = hand_over, take_back  # type: ignore[method-assign]
 
 
 # ---------------------------------------------------------------- real time

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Sequence
 from itertools import islice
 from statistics import mean
@@ -333,18 +332,6 @@ async def test_an_exploit_gains_as_released_only(exploit: str, without: str, gai
     assert await pay(exploit) - await pay(without) <= 0.02
     released = await pay(exploit, behaviour="official") - await pay(without, behaviour="official")
     assert released >= gain
-
-
-async def test_a_dialogue_costs_less_than_an_eighth_of_a_millisecond_a_turn() -> None:
-    await pay("expert")  # what is made once
-    best = 1.0
-    for _ in range(3):
-        began = process_time()
-        turns = 0
-        for task in TEST:
-            turns += len(await play(task, "expert"))
-        best = min(best, (process_time() - began) / turns)
-    assert best <= (0.000_125 if sys.gettrace() is None else 0.001)
 
 
 # ---- promises

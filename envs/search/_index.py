@@ -1,7 +1,7 @@
 """A search engine in memory: SQLite's full-text index (FTS5), ranked by BM25.
 
 What is indexed and what is looked for are the stems of words, as the other gyms hear them. The
-index is written once and only read after, a tenth of a millisecond each time: no thread, no wait.
+index is written once and only read after, some 0.15 ms each time: no thread, no wait.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ class AsyncioWire(asyncio.Protocol):
         if self._end is None:
             self._transport.write(request)
         else:
-            self._fail(lost(self.reader, self._end))
+            self._ended(self._end)
         return answered
 
     async def close(self) -> None:

@@ -68,7 +68,8 @@ class Server:
         say: Callable[[str], None],
     ) -> None:
         cache = _cache_bytes(folder, tokens=context * live) if device == "cpu" else _MOST_CACHE
-        self.holds_all: bool = cache < _MOST_CACHE
+        # Arguments of somebody's own may leave it less room.
+        self.holds_all: bool = cache < _MOST_CACHE and not settings.args
         self._python = find_python(settings.python)
         self._port = _free_port()
         self._environment = {**os.environ, **_environment(threads, device), **route.environment}

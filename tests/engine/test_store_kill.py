@@ -148,4 +148,4 @@ def test_nothing_acknowledged_is_lost_or_torn_by_kills(
         # What was there after its own life's death is there after all of them.
         lasting = Counter(one.life for one in reader.trajectories("train"))
     assert +lasting == +Counter(kept)
-    assert sum(lasting.values()) > GROUPS * SAMPLES
+    assert lasting, "every life ended before it kept anything: nothing was tried"

@@ -108,6 +108,7 @@ class TravelEnv(OfficialEnv):
             who=persona(config.persona, seed),
             interval=config.elicitation_interval,
             outages=config.search_failure_interval,
+            results=0,
             prompt=prompt,
             user=user,
             judge=judge,

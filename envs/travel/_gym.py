@@ -61,6 +61,7 @@ def make(
     pay: str = "default",
     interval: int = 3,
     outages: int = 5,
+    results: int = 0,
     user: Voice | None = None,
     judge: Voice | None = None,
 ) -> Env:
@@ -74,11 +75,13 @@ def make(
     interval:     lines in a row that ask for no open preference until the traveller offers one; 0
                   is never.
     outages:      one search in so many fails; 0 is none.
+    results:      how many options a search finds at most, the best one among them; 0 is all there
+                  are. `official` always finds all.
     user, judge:  who answers and who grades; rule-based when None.
 
     Raises `UsageError` when the task is not of this gym or an option has no such value.
     """
-    for name, value in (("interval", interval), ("outages", outages)):
+    for name, value in (("interval", interval), ("outages", outages), ("results", results)):
         if value < 0:
             raise UsageError(f"{name} is {value}; it must not be negative")
     planned = trip(task)
@@ -92,6 +95,7 @@ def make(
                 who=persona_of(persona, seed),
                 interval=interval,
                 outages=outages,
+                results=results,
                 prompt=prompt,
                 user=user,
                 judge=judge,
@@ -138,6 +142,7 @@ def gym_of(*shapes: str) -> Gym:
             "pay": "default",
             "interval": 3,
             "outages": 5,
+            "results": 0,
         },
         voices=("user", "judge"),
         hidden=hidden,

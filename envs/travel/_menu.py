@@ -8,11 +8,14 @@ from ...engine import Seed
 from ._tasks import Part, listed
 
 
-def menu(part: Part, seed: Seed) -> list[str]:
+def menu(part: Part, seed: Seed, most: int = 0) -> list[str]:
     """The options of an aspect: in any order, a line of JSON each, without what says which are
-    right."""
+    right. At most `most` of them, the best one included; 0 is all."""
     options = [dict(option) for option in listed(part)]
     seed.random().shuffle(options)
+    if most:
+        others = [option for option in options if option["id"] != part.best_id][: most - 1]
+        options = [option for option in options if option["id"] == part.best_id or option in others]
     for option in options:
         option.pop("type", None)
         option.pop("reason", None)

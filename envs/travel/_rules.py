@@ -34,6 +34,7 @@ class Travel:
         who: Persona,
         interval: int,
         outages: int,
+        results: int,
         prompt: Sequence[Message],
         user: Voice | None = None,
         judge: Voice | None = None,
@@ -46,6 +47,7 @@ class Travel:
         self._lookup = Lookup({aspect: part.arguments for aspect, part in planned.parts.items()})
         self._order = seed / "order"
         self._outage = Outage(outages)
+        self._results = results
         self._interval = interval
         self._idle = 0
         self._found: set[str] = set()
@@ -89,7 +91,7 @@ class Travel:
         if aspect in self._found:
             return _looked(f"You have looked up the {called(aspect)} already, see above.")
         self._found.add(aspect)
-        shown = menu(self._trip.parts[aspect], self._order / aspect)
+        shown = menu(self._trip.parts[aspect], self._order / aspect, self._results)
         feedback = f"{len(shown)} options for the {called(aspect)}:\n" + "\n".join(shown)
         return Step(feedback=feedback, reward=self._pay.search, parts={"search": self._pay.search})
 

@@ -96,6 +96,18 @@ async def test_every_fifth_search_fails_and_the_option_turns_that_off() -> None:
         assert [i for i, line in enumerate(said) if "try again" in line] == broken
 
 
+async def test_a_search_finds_as_many_as_the_option_says_and_always_the_best() -> None:
+    whole = (await gym.make(TASK, Seed(0)).step(search("hotel"))).feedback
+    for most in (1, 4, 500):
+        found = await gym.make(TASK, Seed(0), results=most).step(search("hotel"))
+        head, *lines = found.feedback.splitlines()
+        assert len(lines) == min(most, len(whole.splitlines()) - 1)
+        assert head == f"{len(lines)} options for the hotel:"
+        assert any(f'"{TRIP.parts["hotel"].best_id}"' in line for line in lines)
+        # In the same order as all of them are in.
+        assert [line for line in whole.splitlines()[1:] if line in lines] == lines
+
+
 async def test_each_preference_pays_once_and_an_aspect_pays_a_fifth_in_all() -> None:
     env = await looked_up()
     rng = Seed(1).random()
@@ -212,6 +224,7 @@ async def test_the_released_rewards_are_options(
         ({"persona": "nobody"}, "no persona 'nobody'"),
         ({"interval": -1}, "interval is -1"),
         ({"outages": -1}, "outages is -1"),
+        ({"results": -1}, "results is -1"),
     ],
 )
 def test_options_that_cannot_be_are_refused(options: dict[str, Any], complaint: str) -> None:

@@ -8,7 +8,6 @@ call of another tool or with arguments that are no object is dropped.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any, TypeGuard, cast
 
 import msgspec
@@ -23,6 +22,7 @@ _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 # Whoever keeps an action keeps its choice: one string for all, not one a turn.
 _CHOICES = {choice: choice for choice in CHOICES}
 
+_decode = msgspec.json.Decoder().decode
 _to_json = json.JSONEncoder(ensure_ascii=False).encode
 
 SCHEMA: dict[str, Any] = {
@@ -61,9 +61,17 @@ def write_call(action: Action) -> str:
 def read_calls(text: str) -> tuple[Action, ...]:
     """The actions a reply asks for; empty when there is no valid call. Never raises."""
     actions: list[Action] = []
-    for block in _blocks(text):
+    # Linear in the text: a reply may be all opening tags.
+    start = text.find(_OPEN)
+    while start >= 0:
+        start += len(_OPEN)
+        end = text.find(_CLOSE, start)
+        if end < 0:
+            break
+        block = text[start:end].strip()
+        start = text.find(_OPEN, end + len(_CLOSE))
         try:
-            call = msgspec.json.decode(block)
+            call = _decode(block)
         except msgspec.ValidationError:  # a number that no float holds
             continue
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
@@ -72,18 +80,6 @@ def read_calls(text: str) -> tuple[Action, ...]:
         if action is not None:
             actions.append(action)
     return tuple(actions)
-
-
-def _blocks(text: str) -> Iterator[str]:
-    """What stands between the tags. Linear in the text: a reply may be all opening tags."""
-    start = text.find(_OPEN)
-    while start >= 0:
-        start += len(_OPEN)
-        end = text.find(_CLOSE, start)
-        if end < 0:
-            return
-        yield text[start:end].strip()
-        start = text.find(_OPEN, end + len(_CLOSE))
 
 
 def _action(call: object) -> Action | None:

@@ -8,7 +8,7 @@ keywords is none, and one that denies what the consideration says is about it bu
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from math import fsum
 from typing import NamedTuple
@@ -55,27 +55,19 @@ class Arguments:
     def __init__(self, claim: str, argument: str, considerations: Sequence[Consideration]) -> None:
         # What the claim is about speaks neither for nor against it, and what its holder says
         # anyway, before or when asked, is no reason to give it up.
-        held = {key for key, _ in _said(f"{claim} {argument}")}
-        self._subject = set(held)
+        held = _keys_of(f"{claim} {argument}")
+        self._subject: set[str] = set(held)
         self._keys: list[dict[str, bool | None]] = []
         for consideration in considerations:
-            about = held | {key for key, _ in _said(consideration.hint)}
+            about = held | _keys_of(consideration.hint)
             self._subject |= about
-            keys: dict[str, bool | None] = {
-                key: None for key, _ in _said(consideration.words) if key not in about
-            }
-            for clause in _CLAUSE.split(consideration.point):
-                keys |= {key: negated for key, negated in _said(clause) if key not in about}
-            self._keys.append(keys)
+            put = _put(consideration.words, consideration.point)
+            self._keys.append({key: put[key] for key in put if key not in about})
         self._owners: dict[str, list[int]] = {}
         for i, keys in enumerate(self._keys):
             for key in keys:
                 self._owners.setdefault(key, []).append(i)
         self._subject -= self._owners.keys()
-        # Each key's owners, with what the key is worth to each.
-        self._worth = {
-            key: [(i, 1.0 / len(owners)) for i in owners] for key, owners in self._owners.items()
-        }
 
     def weight(self, keys: set[str]) -> float:
         """How much of a whole point the keys are, from 0; above 1 is more than enough."""
@@ -87,15 +79,7 @@ class Arguments:
         points: dict[int, set[str]] = {}
         denied = False
         sentences = speaking = 0
-        for sentence in _SENTENCE.split(text[:HEARD_CHARS]):
-            said = 0
-            found: list[tuple[str, bool]] = []
-            for clause in sentence.split(","):
-                spoken = words(clause)
-                said += len(spoken)
-                found += _keyed(spoken)
-            if not _is_sentence(said, len(found)):
-                continue
+        for found in _sentences(text[:HEARD_CHARS]):
             sentences += 1
             best = self._most(found)
             if best is None:
@@ -117,7 +101,11 @@ class Arguments:
         distinct = dict(found)
         # Most words are nobody's: what is left is little, however long the sentence was.
         for key in distinct:
-            for i, share in self._worth.get(key, ()):
+            owners = self._owners.get(key)
+            if owners is None:
+                continue
+            share = 1.0 / len(owners)
+            for i in owners:
                 hits[i] = hits.get(i, 0) + 1
                 worth[i] = worth.get(i, 0.0) + share
         if not worth:
@@ -143,6 +131,37 @@ def arguments(claim: str, argument: str, considerations: tuple[Consideration, ..
 def _said(text: str) -> list[tuple[str, bool]]:
     """`_keyed` for the texts of tasks: generated ones draw from the same few hundred."""
     return _keyed(words(text))
+
+
+@lru_cache(maxsize=4096)
+def _keys_of(text: str) -> frozenset[str]:
+    return frozenset([key for key, _ in _said(text)])
+
+
+@lru_cache(maxsize=4096)
+def _put(more: str, point: str) -> Mapping[str, bool | None]:
+    """The keys of a consideration, each with whether its point negates it, if that says it."""
+    keys: dict[str, bool | None] = dict.fromkeys([key for key, _ in _said(more)])
+    for clause in _CLAUSE.split(point):
+        keys.update(_said(clause))
+    return keys
+
+
+@lru_cache(maxsize=1024)
+def _sentences(text: str) -> tuple[list[tuple[str, bool]], ...]:
+    """The sentences of a text that are any, each as its keys."""
+    # A good argument is made in many dialogues.
+    sentences: list[list[tuple[str, bool]]] = []
+    for sentence in _SENTENCE.split(text):
+        said = 0
+        found: list[tuple[str, bool]] = []
+        for clause in sentence.split(","):
+            spoken = words(clause)
+            said += len(spoken)
+            found += _keyed(spoken)
+        if _is_sentence(said, len(found)):
+            sentences.append(found)
+    return tuple(sentences)
 
 
 def _keyed(said: Sequence[str]) -> list[tuple[str, bool]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -95,7 +96,13 @@ class Heard(Struct, frozen=True, kw_only=True, gc=False):
 
 def listen(text: str) -> Heard | None:
     """What is in a line; None when there is no word in it."""
-    low = text[:HEARD_CHARS].casefold().replace("\u2019", "'")
+    return _listen(text[:HEARD_CHARS])
+
+
+@lru_cache(maxsize=1024)
+def _listen(text: str) -> Heard | None:
+    # Much of what an agent says it says in every dialogue: "Is there anything else?".
+    low = text.casefold().replace("\u2019", "'")
     if not re.search(r"\w", low):
         return None
     parts = [(part, bool(_ASKING.search(part))) for part in _PART.findall(low)]
@@ -125,4 +132,10 @@ def _topics(asked: str) -> tuple[str, ...]:
 
 def mentions(low: str, word: str) -> bool:
     """Whether the folded text says `word`, as words of its own."""
-    return re.search(rf"(?<!\w){re.escape(word.casefold())}(?!\w)", low) is not None
+    folded = word.casefold()
+    return folded in low and _whole(folded).search(low) is not None
+
+
+@lru_cache(maxsize=1024)
+def _whole(folded: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(folded)}(?!\w)")

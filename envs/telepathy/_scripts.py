@@ -142,7 +142,10 @@ def _search(domain: Domain, rng: Random, *, few: int, slips: float) -> Script:
 
 
 def _left(domain: Domain, left: int, rng: Random) -> Iterator[Action]:
-    names = [entity.name for i, entity in enumerate(domain.entities) if left >> i & 1]
+    names: list[str] = []
+    while left:
+        names.append(domain.entities[(left & -left).bit_length() - 1].name)
+        left &= left - 1
     rng.shuffle(names)
     return (
         Action("answer", rng.choice(_GUESSES).format(f"{article(name)} {name}")) for name in names
@@ -164,13 +167,15 @@ def _masks(name: str) -> tuple[tuple[int, int, int], ...]:
 @lru_cache(maxsize=1 << 14)
 def best_questions(name: str, left: int) -> tuple[int, ...]:
     """The attributes that leave the fewest of `left` on the worst answer."""
-    worst = [
-        (max((left & mask).bit_count() for mask in masks), place)
-        for place, masks in enumerate(_masks(name))
-    ]
-    # A question that rules nothing out is none, however few are left to choose from.
-    useful = sorted(pair for pair in worst if pair[0] < left.bit_count())
-    return tuple(place for _, place in useful[:_BEST])
+    many = left.bit_count()
+    worst: list[tuple[int, int]] = []
+    for place, (no, maybe, yes) in enumerate(_masks(name)):
+        most = max((left & no).bit_count(), (left & maybe).bit_count(), (left & yes).bit_count())
+        # A question that rules nothing out is none, however few are left to choose from.
+        if most < many:
+            worst.append((most, place))
+    worst.sort()
+    return tuple([place for _, place in worst[:_BEST]])
 
 
 def _told(made: Target) -> list[Action]:

@@ -6,14 +6,14 @@ in it, in whatever words; one that asks for more than yes or no gets nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
 
 from ...engine import Seed
-from .._hearing import stem, stems, words
+from .._hearing import HEARD_CHARS, stem, stems, words
 from .._persona import Manner, Persona
 from ._ideas import Fact, Lexicon
 from ._situations import lexicon
@@ -83,7 +83,10 @@ def verdict_on(told: Story, question: str) -> Verdict:
     spoken = words(question)
     if not _closed(spoken):
         return "open"
-    found = _own(told, spoken) if told.situation else _official(told, spoken)
+    if told.situation:
+        found = _own(told, question[:HEARD_CHARS])
+    else:
+        found = _official(told, spoken)
     if found == "maybe" or not _negative(spoken):
         return found
     return "no" if found == "yes" else "yes"
@@ -105,8 +108,24 @@ def _negative(spoken: Sequence[str]) -> bool:
     return sum(flips(word) for i, word in enumerate(spoken) if i not in polite) % 2 == 1
 
 
-def _own(told: Story, spoken: Sequence[str]) -> Verdict:
-    known = lexicon(told.situation)
+def _own(told: Story, question: str) -> Verdict:
+    heard = _heard(told.situation, question)
+    if heard is None:
+        return "maybe"
+    bits, either, flags = heard
+    found = _points(lexicon(told.situation), told.truth, bits, either=either) or flags
+    if not found:
+        return "maybe"
+    return "yes" if (any(found) if either else all(found)) else "no"
+
+
+@lru_cache(maxsize=1024)
+def _heard(situation: str, question: str) -> tuple[int, bool, frozenset[bool]] | None:
+    """The ideas of a situation in a question, whether it offers a choice, and what is always so or
+    never; None when it is mostly about something else."""
+    # Many stories share a situation, and are asked alike.
+    spoken = words(question)
+    known = lexicon(situation)
     heard = said = strange = 0
     flags: set[bool] = set()
     for word in spoken:
@@ -120,18 +139,14 @@ def _own(told: Story, spoken: Sequence[str]) -> Verdict:
             said += 1
         elif root not in known.plain and not denies(word):
             strange += 1
-    # Mostly about something else. A whole fact may have more strange words beside it than a part.
+    # A whole fact may have more strange words beside it than a part.
     whole = any(fact.share(heard) == 1.0 for facts in known.points for fact in facts)
     if strange > (said if whole else said - 1):
-        return "maybe"
-    either = "or" in spoken
-    found = _points(known, told.truth, heard, either=either) or flags
-    if not found:
-        return "maybe"
-    return "yes" if (any(found) if either else all(found)) else "no"
+        return None
+    return heard, "or" in spoken, frozenset(flags)
 
 
-def _points(known: Lexicon, truth: Sequence[int], heard: int, *, either: bool) -> set[bool]:
+def _points(known: Lexicon, truth: Sequence[int], heard: int, *, either: bool) -> Collection[bool]:
     """For each point that was named: whether its true fact fits what was said best.
 
     What names several points by one common word says nothing about those whose key is not in it.
@@ -139,11 +154,13 @@ def _points(known: Lexicon, truth: Sequence[int], heard: int, *, either: bool) -
     """
     found: set[bool] = set()
     for facts, true in zip(known.points, truth, strict=True):
-        best = max(fact.hits(heard) for fact in facts)
+        best = max([fact.hits(heard) for fact in facts])
+        if not best:
+            continue
         if either and facts[true].share(heard) == 1.0:
             found.add(True)
             continue
-        fitting = [i for i, fact in enumerate(facts) if best and fact.hits(heard) == best]
+        fitting = [i for i, fact in enumerate(facts) if fact.hits(heard) == best]
         if any(_named(facts[i], heard) for i in fitting):
             whole = [i for i in fitting if facts[i].share(heard) == 1.0]
             found.add(true in (whole or fitting) and _named(facts[true], heard))

@@ -45,6 +45,12 @@ def test_any_text_is_heard(text: str) -> None:
     assert len(stems(text)) == len(words(text)) <= 2000
 
 
+@given(st.text(st.characters(codec="ascii"), max_size=300))
+def test_plain_ascii_is_heard_like_any_text(text: str) -> None:
+    # One letter of another script makes the whole line one that is read by Unicode's rules.
+    assert [*words(text), "\u00e9"] == words(f"{text} \u00e9")
+
+
 def test_inflections_have_one_stem_and_synonyms_one_meaning() -> None:
     assert stem("prices") == stem("price") and stem("booking") == stem("bookings")
     table = synonym_table([("cheap", "inexpensive"), ("hotel", "lodging", "inn")])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -356,3 +357,34 @@ async def total(own: list[Task], behaviour: str, script: str, real: str) -> floa
             if step.done:
                 break
     return reward
+
+
+def test_no_part_of_a_record_is_met_twice_in_it() -> None:
+    # A dialogue's copy of a record would give each place its own.
+    for split in ("train", "test"):
+        for task in tasks(split, 100):
+            for table in domain_of(case(task), None).tables.values():
+                for record in table.values():
+                    parts = list(_parts(record))
+                    assert len({id(part) for part in parts}) == len(parts)
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict | list):
+        yield value
+        for each in value.values() if isinstance(value, dict) else value:  # pyright: ignore
+            yield from _parts(each)
+
+
+@pytest.mark.parametrize("odd", [(1, [2]), {3}, 1.0, True, None, [{"b": [], "a": 1}]])
+def test_a_dialogue_keeps_its_own_copy_of_any_record(odd: Any) -> None:
+    base = {"one": {"odd": odd, "list": [{"price": 1}]}}
+    table = Table(base)
+    assert table["one"] == base["one"]
+    assert table.changes() == {}
+    table["one"]["list"][0]["price"] = 1.0
+    assert table.changes() == {"one": canonical(table["one"])}
+    assert base["one"]["list"] == [{"price": 1}]
+    table["one"]["list"][0]["price"] = 1
+    table["one"]["list"], table["one"]["odd"] = table["one"].pop("list"), table["one"].pop("odd")
+    assert table.changes() == {}, "the order of keys is no change"

@@ -9,11 +9,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from functools import cache
+from typing import Annotated, Any, NamedTuple, cast
 
-from ...engine import JudgeError, Message, PartyError, UserError
+import msgspec
+from msgspec import Meta, Struct
+
+from ...engine import JudgeError, Message, UserError
 from .._env import Voice
 from .._persona import Persona
+from .._voices import ModelVoice, ask_voice
 from ._tasks import Detail, Wish
 from ._user import Reply, User
 
@@ -34,11 +39,35 @@ Answer with a JSON object: {"analysis": "one sentence", "is_task_related": true 
 "covered_detail_indices": [numbers of the covered details]}"""
 
 
+class Line(Struct, frozen=True):
+    """What a user that is a voice says."""
+
+    response: Annotated[str, Meta(min_length=1, max_length=2000)]
+
+
+class Judgement(Struct, frozen=True, kw_only=True):
+    """What a judge says a question asks for."""
+
+    analysis: str = ""
+    is_task_related: bool = True
+    covered_detail_indices: list[int]
+
+
+@cache
+def judgement_of(missing: int) -> type[Judgement]:
+    """What a judge says who has been told of so many details, at least one."""
+    indices = list[Annotated[int, Meta(ge=0, le=missing - 1)]]
+    fields: list[tuple[str, Any]] = [("covered_detail_indices", indices)]
+    name = f"Judgement{missing}"
+    made = msgspec.defstruct(name, fields, bases=(Judgement,), frozen=True, kw_only=True)
+    return cast("type[Judgement]", made)
+
+
 class Spoken:
     """The other side of a dialogue when the user, the judge or both are voices.
 
-    What has no voice is rule-based. A voice that fails, or a judge whose answer is no judgement,
-    raises `UserError` or `JudgeError`: nobody knows what the question was worth.
+    What has no voice is rule-based. A voice that fails, or whose answer cannot be used, raises
+    `UserError` or `JudgeError`: nobody knows what the question was worth.
     """
 
     def __init__(
@@ -81,28 +110,28 @@ class Spoken:
         return Reply(text, tuple(covered))
 
     async def _answer(self, user: Voice, question: str) -> str:
-        try:
-            answer = await user(
-                user_messages(self._wanted, self._past, question, persona=self._persona)
-            )
-        except PartyError:
-            raise
-        except Exception as error:
-            raise UserError(f"{type(error).__name__}: {error}") from error
-        return str(read_reply(answer))
+        asked = user_messages(self._wanted, self._past, question, persona=self._persona)
+        voice = user if isinstance(user, ModelVoice) else _in_shape(user)
+        return (await ask_voice(voice, asked, Line, UserError)).response
 
     async def _ask(self, judge: Voice, question: str) -> list[int]:
-        try:
-            answer = await judge(judge_messages(self._wanted, self._missing, self._past, question))
-        except PartyError:
-            raise
-        except Exception as error:
-            raise JudgeError(f"{type(error).__name__}: {error}") from error
-        verdict = read_coverage(answer)
-        if verdict.method != JUDGED:
-            raise JudgeError(f"the judge's answer is no judgement: {answer[:200]!r}")
-        # A detail counts once, whatever the judge repeats or makes up.
-        return sorted({i for i in verdict.indices if i < len(self._missing)})
+        if not self._missing:
+            return []
+        asked = judge_messages(self._wanted, self._missing, self._past, question)
+        shape = judgement_of(len(self._missing))
+        judgement = await ask_voice(judge, asked, shape, JudgeError)
+        # A detail counts once, whatever the judge repeats.
+        return sorted(set(judgement.covered_detail_indices)) if judgement.is_task_related else []
+
+
+def _in_shape(user: Voice) -> Voice:
+    """A voice of somebody's own may say its line as it is; a model's bare words may be anything."""
+
+    async def speak(messages: Sequence[Message]) -> str:
+        said = await user(messages)
+        return said if "{" in said or not said.strip() else json.dumps({"response": said})
+
+    return speak
 
 
 def user_messages(

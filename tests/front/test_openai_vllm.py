@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 import pytest
-from anyio.from_thread import start_blocking_portal
 from msgspec import Struct
 
 from duologue.agents import read_calls
@@ -20,12 +17,8 @@ from duologue.agents.models import Request, Sampling
 from duologue.agents.models._structured import ask_json
 from duologue.agents.models.http._parse import BadStatus
 from duologue.agents.models.limits._limits import Bill
-from duologue.agents.models.local._folder import load_tokenizer
 from duologue.agents.models.openai._chat import read_answer
 from duologue.agents.models.openai._model import open_openai
-from duologue.agents.models.text._tokenizer import chat_template
-from duologue.agents.models.vllm._config import VllmConfig
-from duologue.agents.models.vllm._model import open_vllm
 from duologue.engine import Message, Seed, Trajectory, open_reader
 from duologue.envs import find
 
@@ -34,60 +27,13 @@ pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
 Duologue = Callable[..., Any]
 
 
-def overrides(*settings: str) -> list[str]:
-    return [word for setting in settings for word in ("-s", setting)]
-
-
-CONTEXT = 4096
-
-FLAGS = (
-    "--enable-auto-tool-choice", "--tool-call-parser", "hermes", "--served-model-name", "tiny",
-    "--generation-config", "vllm", "--hf-overrides", f'{{"max_position_embeddings": {CONTEXT}}}',
-)  # fmt: skip
-
-
 class Grade(Struct, frozen=True):
     score: Literal["good", "bad"]
 
 
-SIZES = overrides(
-    "tiny.vocab=700", "tiny.hidden=64", "tiny.layers=1", "tiny.heads=2", "tiny.head_dim=32",
-    "tiny.intermediate=64", "env.options={instructions = false}",
-)  # fmt: skip
-"""vLLM's CPU build has no heads of 16."""
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
-    """A model that has learned to make calls, behind vLLM."""
-    home = tmp_path_factory.mktemp("models")
-    cold = overrides(
-        "coldstart.dialogues=300", "coldstart.steps=80", "coldstart.schedule.peak=1e-2"
-    )
-    for words in (
-        ["model", "init", home / "init"],
-        ["sft", "--model", f"local:{home / 'init'}", "--run", home / "run", *cold],
-    ):
-        subprocess.run([sys.executable, "-m", "duologue", *map(str, words), *SIZES], check=True)
-    folder = home / "run" / "models" / "coldstart"
-    # Told of its tool in many words that it has never seen, so small a model only babbles.
-    template = home / "silent.jinja"
-    template.write_text("{%- set tools = none %}" + chat_template())
-    served = open_vllm(
-        str(folder),
-        load_tokenizer(folder),
-        settings=VllmConfig(args=(*FLAGS, "--chat-template", str(template))),
-        context=CONTEXT,
-        live=16,
-        log=home / "vllm.log",
-    )
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(served) as model:
-        yield model.endpoints[0].url
-
-
 @pytest.fixture(autouse=True)
-def address(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_BASE_URL", f"{served}/v1")
+def address(chat_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", chat_server)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
 
 

@@ -17,7 +17,7 @@ from urllib.request import urlopen
 import pytest
 from msgspec import Struct
 
-from duologue.engine import End, Fate, Message, Reader, Stored, open_reader
+from duologue.engine import End, Fate, Message, PartyError, Reader, Stored, open_reader
 from duologue.envs import ModelVoice, find, names
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
@@ -37,11 +37,13 @@ WILD = ("temperature=2.0", "max_tokens=256")
 """How to make a model that was taught a few words say anything at all, and now and then end it."""
 
 
-class Call(Struct, frozen=True):
-    """What a voice was asked."""
+class Call(Struct):
+    """What a voice was asked, and whether it failed to say anything at all."""
 
+    session: str
     messages: tuple[Message, ...]
     kind: type[Struct] | None
+    failed: bool = False
 
     @property
     def again(self) -> bool:
@@ -58,8 +60,14 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     async def noted(
         voice: ModelVoice, messages: Sequence[Message], kind: type[Struct] | None
     ) -> str:
-        found.append(Call(tuple(messages), kind))
-        return await ask(voice, messages, kind)
+        session = voice._session  # pyright: ignore[reportPrivateUsage]
+        call = Call(session, tuple(messages), kind)
+        found.append(call)
+        try:
+            return await ask(voice, messages, kind)
+        except PartyError:
+            call.failed = True
+            raise
 
     monkeypatch.setattr(ModelVoice, "ask", noted)
     return found
@@ -87,6 +95,16 @@ def checked(done: Any, run: Path, gym: str) -> list[Stored]:
         for one in stored:
             check(one, reader, gym)
     return stored
+
+
+def accounted(calls: list[Call], stored: list[Stored]) -> int:
+    """How many calls failed: each of them ended an attempt at the dialogue that it was made for."""
+    failures = Counter(call.session.rpartition("/")[0] for call in calls if call.failed)
+    for one in stored:
+        key, attempts = one.trajectory.key, [one.trajectory.end, *one.trajectory.discarded]
+        lost = failures[f"rollout/{key.group:09d}/{key.sample:04d}"]
+        assert lost <= sum(end.failed for end in attempts)
+    return failures.total()
 
 
 def check(one: Stored, reader: Reader, gym: str) -> None:
@@ -119,7 +137,8 @@ def test_every_dialogue_has_one_typed_end_and_no_failure_is_a_reward(
     stored = checked(done, tmp_path / "run", gym)
     mended = sum(call.again for call in calls)
     ends = Counter(str(one.trajectory.end) for one in stored)
-    print(f"{gym}, {loop}: {dict(ends)}, {len(calls)} asked, {mended} of them again")
+    failed = accounted(calls, stored)
+    print(f"{gym}, {loop}: {dict(ends)}; {len(calls)} asked, {mended} again, {failed} failed")
     # Whatever the gym, the server is asked for an answer of a shape.
     assert calls and all(call.kind is not None for call in calls)
     assert End.TIMEOUT not in ends
@@ -147,7 +166,9 @@ def test_a_grade_is_used_only_when_it_is_on_the_scale(
     stored = checked(done, tmp_path / "run", "turtle")
     ends = Counter(str(one.trajectory.end) for one in stored)
     off = [call for call in calls if call.again and "multiple of 0.5" in call.messages[-1].content]
-    print(f"turtle, judge alone: {dict(ends)}, {len(calls)} asked, {len(off)} off the scale")
+    failed = accounted(calls, stored)
+    asked = f"{len(calls)} asked, {failed} failed, {len(off)} off the scale"
+    print(f"turtle, judge alone: {dict(ends)}; {asked}")
     with open_reader(tmp_path / "run" / "run.db") as reader:
         for one in (each.trajectory for each in stored if each.trajectory.end.finished):
             task = reader.task("rollout", one.key.group)
@@ -161,13 +182,14 @@ def test_a_grade_is_used_only_when_it_is_on_the_scale(
 
 @pytest.mark.parametrize("gym", GYMS)
 def test_an_answer_that_is_cut_off_is_a_failure(
-    gym: str, chat_server: str, duologue: Duologue, tmp_path: Path
+    gym: str, chat_server: str, calls: list[Call], duologue: Duologue, tmp_path: Path
 ) -> None:
     voices = seated(chat_server, find(gym).voices, "max_tokens=2")
     run = ("--env", gym, "--run", tmp_path / "run", "-s", "rollout.attempts=1")
     stored = checked(duologue(*IMPERFECT, *run, *voices), tmp_path / "run", gym)
     failed = [one.trajectory for one in stored if one.trajectory.end.failed]
     assert failed and all("cut off at 2 tokens" in one.detail for one in failed)
+    assert accounted(calls, stored) == len(failed) == len(calls)
 
 
 def test_a_voice_that_takes_too_long_is_a_timeout_and_is_not_left_talking(

@@ -55,18 +55,21 @@ class Arguments:
     def __init__(self, claim: str, argument: str, considerations: Sequence[Consideration]) -> None:
         # What the claim is about speaks neither for nor against it, and what its holder says
         # anyway, before or when asked, is no reason to give it up.
-        held = _keys_of(f"{claim} {argument}")
-        self._subject: set[str] = set(held)
-        self._keys: list[dict[str, bool | None]] = []
+        stated = f"{claim} {argument}"
+        self._subject: set[str] = set(_keys_of(stated))
+        self._keys: list[Mapping[str, bool | None]] = []
         for consideration in considerations:
-            about = held | _keys_of(consideration.hint)
+            about, keys = _put(stated, consideration.hint, consideration.words, consideration.point)
             self._subject |= about
-            put = _put(consideration.words, consideration.point)
-            self._keys.append({key: put[key] for key in put if key not in about})
+            self._keys.append(keys)
         self._owners: dict[str, list[int]] = {}
         for i, keys in enumerate(self._keys):
             for key in keys:
-                self._owners.setdefault(key, []).append(i)
+                owners = self._owners.get(key)
+                if owners is None:
+                    self._owners[key] = [i]
+                else:
+                    owners.append(i)
         self._subject -= self._owners.keys()
 
     def weight(self, keys: set[str]) -> float:
@@ -139,12 +142,16 @@ def _keys_of(text: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=4096)
-def _put(more: str, point: str) -> Mapping[str, bool | None]:
-    """The keys of a consideration, each with whether its point negates it, if that says it."""
-    keys: dict[str, bool | None] = dict.fromkeys([key for key, _ in _said(more)])
+def _put(
+    stated: str, hint: str, more: str, point: str
+) -> tuple[frozenset[str], Mapping[str, bool | None]]:
+    """What its holder says of a consideration, and its keys beside that, each with whether its
+    point negates it, if the point says it."""
+    about = _keys_of(stated) | _keys_of(hint)
+    keys: dict[str, bool | None] = {key: None for key, _ in _said(more) if key not in about}
     for clause in _CLAUSE.split(point):
-        keys.update(_said(clause))
-    return keys
+        keys |= {key: negated for key, negated in _said(clause) if key not in about}
+    return about, keys
 
 
 @lru_cache(maxsize=1024)
@@ -195,7 +202,7 @@ def _is_sentence(said: int, carrying: int) -> bool:
     return said < _LIST_WORDS or said - carrying >= _FEWEST_FUNCTION_WORDS * said
 
 
-def _denies(found: Sequence[tuple[str, bool]], keys: dict[str, bool | None]) -> bool:
+def _denies(found: Sequence[tuple[str, bool]], keys: Mapping[str, bool | None]) -> bool:
     """Whether most of the keys whose direction is known point the other way."""
     known = [negated == keys[key] for key, negated in found if keys.get(key) is not None]
     return 2 * sum(known) < len(known)

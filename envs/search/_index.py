@@ -73,14 +73,12 @@ class Index:
 
     def search(self, query: str, limit: int) -> list[Article]:
         """The best articles for any text at all, best first; none when no word of it is known."""
-        scores: dict[int, float] = {}
-        for term in self.terms(query):
-            worth = self._worth[term]
-            if not scores:
-                scores = worth.copy()
-                continue
-            for number, more in worth.items():
-                scores[number] = scores.get(number, 0.0) + more
+        first, *others = self.terms(query) or [""]
+        scores = self._worth.get(first, {}).copy()
+        known = scores.get
+        for term in others:
+            for number, more in self._worth[term].items():
+                scores[number] = known(number, 0.0) + more
         # Among equals the one met first, which is the same one each time.
         best = nsmallest(limit, zip(scores.values(), scores, strict=True))
         return [self._articles[number] for _, number in best]

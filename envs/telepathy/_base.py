@@ -89,10 +89,11 @@ class Domain(Struct, frozen=True):
     whole: Mapping[tuple[str, ...], int]
     """The same for whole questions, as the tables word them."""
     sized: bool
+    by_name: Mapping[str, Entity]
 
     def called(self, name: str) -> Entity | None:
         """The thing of that very name."""
-        return next((entity for entity in self.entities if entity.name == name), None)
+        return self.by_name.get(name)
 
 
 def tokens(text: str) -> tuple[str, ...]:
@@ -191,7 +192,8 @@ def _compile(name: str, tables: ModuleType) -> Domain:
                 whole.setdefault(said, order[tag])
             else:
                 lexicon.setdefault(said, ~order[tag] if mark == "!" else order[tag])
-    return Domain(name, tuple(attributes), tuple(entities), lexicon, whole, sized)
+    by_name = {entity.name: entity for entity in reversed(entities)}
+    return Domain(name, tuple(attributes), tuple(entities), lexicon, whole, sized, by_name)
 
 
 def article(word: str) -> str:

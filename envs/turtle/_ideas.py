@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from itertools import count
 
 from msgspec import Struct
@@ -19,9 +20,10 @@ from ._words import SMALL, denies
 STORY_CHARS = 6000
 """How much of a story a judge reads. Bounds the work that any text can cause."""
 
-_PIECE = re.compile(r"[^\W_]+(?:'[^\W_]+)?|[.!?;\n]")
-_TURNS = frozenset([".", "!", "?", ";", "\n", "but", "yet"])
-"""Where what was denied ends."""
+_PIECE = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
+_END = re.compile(r"[.!?;\n]")
+_TURNS = frozenset(["but", "yet"])
+"""Where what was denied ends, and with its sentence."""
 
 _SCOPE = 5
 """How many words after a "not" it denies."""
@@ -78,14 +80,24 @@ class Lexicon:
 
     def told(self, story: str) -> int:
         """The groups that a story speaks of, without what it denies."""
-        told = denied = 0
-        for piece in _PIECE.findall(story[:STORY_CHARS].casefold().replace("\u2019", "'")):
-            if piece in _TURNS:
-                denied = 0
-            elif denies(piece):
-                denied = _SCOPE
-            elif denied:
-                denied -= 1
-            else:
-                told |= self.bits.get(stem(piece.removesuffix("'s")), 0)
+        told = 0
+        # A denial ends with its sentence.
+        for sentence in _END.split(story[:STORY_CHARS].casefold().replace("\u2019", "'")):
+            told |= _told(self, sentence)
         return told
+
+
+@lru_cache(maxsize=1024)
+def _told(known: Lexicon, sentence: str) -> int:
+    # The stories of a situation are made of the same sentences, and so is what is told of them.
+    told = denied = 0
+    for piece in _PIECE.findall(sentence):
+        if piece in _TURNS:
+            denied = 0
+        elif denies(piece):
+            denied = _SCOPE
+        elif denied:
+            denied -= 1
+        else:
+            told |= known.bits.get(stem(piece.removesuffix("'s")), 0)
+    return told

@@ -45,6 +45,13 @@ class Situation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         choices = [range(1 if self.fixed else len(slot)) for slot in self.slots]
         return product(*choices)
 
+    def has(self, truth: Sequence[int]) -> bool:
+        """Whether that is one of `truths`."""
+        return len(truth) == len(self.slots) and all(
+            0 <= fact < (1 if self.fixed else len(slot))
+            for fact, slot in zip(truth, self.slots, strict=True)
+        )
+
     def clause(self, slot: int, fact: int) -> str:
         return self.slots[slot][fact][0]
 

@@ -57,7 +57,7 @@ def story(task: Task) -> Story:
         here = situation(told.situation)
         if here is None:
             raise UsageError(f"task {task.id!r}: there is no situation {told.situation!r}")
-        if told.truth not in here.truths() or len(told.evaluation) != len(here.slots):
+        if not here.has(told.truth) or len(told.evaluation) != len(here.slots):
             raise UsageError(f"task {task.id!r}: {told.situation!r} has no story {told.truth}")
     return told
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -64,7 +64,7 @@ class User:
         verdict = verdict_on(self._told, question)
         dodged = None
         if verdict != "open":
-            dodged = self._manner.dodge(" ".join(words(question)))
+            dodged = self._manner.dodge(" ".join(_read(question[:HEARD_CHARS]).spoken))
         text = dodged or self._manner.say(
             self._rng.choice(_PHRASES[verdict]), fact=verdict in ("yes", "no")
         )
@@ -80,16 +80,29 @@ class User:
 
 def verdict_on(told: Story, question: str) -> Verdict:
     """What is true of the story: the answer that a question gets, however it is worded."""
-    spoken = words(question)
-    if not _closed(spoken):
+    read = _read(question[:HEARD_CHARS])
+    if not read.closed:
         return "open"
-    if told.situation:
-        found = _own(told, question[:HEARD_CHARS])
-    else:
-        found = _official(told, spoken)
-    if found == "maybe" or not _negative(spoken):
+    found = _own(told, read.spoken) if told.situation else _official(told, read.spoken)
+    if found == "maybe" or not read.negative:
         return found
     return "no" if found == "yes" else "yes"
+
+
+class _Read(NamedTuple):
+    """The words of a question, whether it is one for yes or no, and asks if something is not so."""
+
+    spoken: tuple[str, ...]
+    closed: bool
+    negative: bool
+
+
+@lru_cache(maxsize=1024)
+def _read(question: str) -> _Read:
+    # Of the stories of a situation much is asked alike.
+    spoken = tuple(words(question))
+    closed = _closed(spoken)
+    return _Read(spoken, closed, closed and _negative(spoken))
 
 
 def _closed(spoken: Sequence[str]) -> bool:
@@ -99,17 +112,17 @@ def _closed(spoken: Sequence[str]) -> bool:
     return False
 
 
-def _negative(spoken: Sequence[str]) -> bool:
+def _negative(spoken: tuple[str, ...]) -> bool:
     """Whether the question asks if something is not so.
 
     "Isn't it so?" and "is it not so?" ask whether it is.
     """
-    polite = (0, 2) if spoken[0] in ASKING and spoken[2:3] == ["not"] else (0,)
+    polite = (0, 2) if spoken[0] in ASKING and spoken[2:3] == ("not",) else (0,)
     return sum(flips(word) for i, word in enumerate(spoken) if i not in polite) % 2 == 1
 
 
-def _own(told: Story, question: str) -> Verdict:
-    heard = _heard(told.situation, question)
+def _own(told: Story, spoken: tuple[str, ...]) -> Verdict:
+    heard = _heard(told.situation, spoken)
     if heard is None:
         return "maybe"
     bits, either, flags = heard
@@ -120,11 +133,9 @@ def _own(told: Story, question: str) -> Verdict:
 
 
 @lru_cache(maxsize=1024)
-def _heard(situation: str, question: str) -> tuple[int, bool, frozenset[bool]] | None:
+def _heard(situation: str, spoken: tuple[str, ...]) -> tuple[int, bool, frozenset[bool]] | None:
     """The ideas of a situation in a question, whether it offers a choice, and what is always so or
     never; None when it is mostly about something else."""
-    # Many stories share a situation, and are asked alike.
-    spoken = words(question)
     known = lexicon(situation)
     heard = said = strange = 0
     flags: set[bool] = set()

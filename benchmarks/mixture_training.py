@@ -1,14 +1,15 @@
 """One policy trained on all gyms at once, gym by gym, over seeds.
 
-For each seed, with the settings of `examples/mixture.toml`: a model is made (`duologue model init`),
-learns the tools from scripted dialogues (`sft`), then from its own rewards (`train`); cold start and
-trained policy are measured on the same held-out tasks of every gym (`eval`). Reported for each gym:
-both scores by the gym's own metric, and trained minus cold start, paired by task, with a 95 %
-bootstrap interval over the tasks of all seeds together.
+With the settings of `examples/mixture.toml` a tiny model is made (`duologue model init`) and learns
+the tools from scripted dialogues (`sft`). From that one cold start it learns from its own rewards
+(`train`), once a seed; cold start and trained policy are measured on the same held-out tasks of
+every gym (`eval`), other tasks for each seed. Reported for each gym: both scores as shares of the
+best, and trained minus cold start, paired by task, with a 95 % bootstrap interval over the tasks of
+all seeds together.
 
-Bars: no gym whose interval lies below 0; the mean over gyms of the shares (score / best) above the
-cold start's, with an interval above 0; all seeds within 40 minutes. Exit code 1 when one is missed,
-except under `--quick`, which takes one step of everything and whose numbers mean nothing.
+Bars: at least three gyms whose interval lies above 0; none whose interval lies below; everything
+within 40 minutes. Exit code 1 when one is missed, except under `--quick`, which takes one step of
+everything and whose numbers mean nothing.
 """
 
 from __future__ import annotations
@@ -30,29 +31,56 @@ from duologue.train._bootstrap import Interval, difference, weighted_interval
 
 SETTINGS = Path(__file__).resolve().parent.parent / "examples" / "mixture.toml"
 LIMIT_S = 40 * 60.0
+FEWEST = 3
+"""Gyms that have to improve."""
+
 QUICK = (
     "coldstart.dialogues=64", "coldstart.steps=1", "train.steps=1", "train.groups_per_step=4",
     "rollout.samples=2", "eval.tasks=1", "tiny.hidden=32", "tiny.layers=1", "tiny.heads=2",
     "tiny.intermediate=64", "model.context=256", "model.max_tokens=8",
 )  # fmt: skip
 
+Stages = dict[str, list[str | Path]]
 Scores = dict[str, dict[str, list[float]]]
 """By gym, by task: the share of the best that each dialogue earned."""
 
 
-def measure(seed: int, folder: Path, *, quick: bool) -> dict[str, Any]:
-    """One seed: the shares of both policies by gym and task, and how long each stage took."""
-    small = [word for setting in QUICK if quick for word in ("-s", setting)]
-    cold, trained = folder / "sft/models/coldstart", folder / "train/models/trained"
-    stages = {
+def start(folder: Path, *, quick: bool) -> tuple[Path, dict[str, float]]:
+    """The cold start that all seeds share, and how long its stages took."""
+    stages: Stages = {
         "init": ["model", "init", folder / "init"],
-        "sft": ["sft", "--model", f"local:{folder / 'init'}", "--run", folder / "sft"],
+        # Nobody samples meanwhile: the learner may have both cores.
+        "sft": [
+            "sft", "--model", f"local:{folder / 'init'}", "--run", folder / "sft",
+            "-s", "learner.threads=2",
+        ],
+    }  # fmt: skip
+    return folder / "sft/models/coldstart", run(stages, 0, quick=quick)
+
+
+def measure(seed: int, cold: Path, folder: Path, *, quick: bool) -> dict[str, Any]:
+    """One seed: the shares of both policies by gym and task, and how long each stage took."""
+    trained = folder / "train/models/trained"
+    stages: Stages = {
         "train": ["train", "--model", f"local:{cold}", "--run", folder / "train"],
         "eval": [
             "eval", "--model", f"local:{cold}", "--model", f"local:{trained}",
             "--run", folder / "eval",
         ],
     }  # fmt: skip
+    seconds = run(stages, seed, quick=quick)
+    return {
+        "seed": seed,
+        "seconds": seconds,
+        "cold": shares(folder / "eval", f"local:{cold}"),
+        "trained": shares(folder / "eval", f"local:{trained}"),
+        "expert": shares(folder / "eval", "expert"),
+    }
+
+
+def run(stages: Stages, seed: int, *, quick: bool) -> dict[str, float]:
+    """The commands one after the other, each with its seconds."""
+    small = [word for setting in QUICK if quick for word in ("-s", setting)]
     seconds: dict[str, float] = {}
     for name, words in stages.items():
         began = time.monotonic()
@@ -66,13 +94,7 @@ def measure(seed: int, folder: Path, *, quick: bool) -> dict[str, Any]:
         if done.returncode:
             sys.exit(f"seed {seed}, {name}: exit code {done.returncode}\n{done.stderr[-2000:]}")
         seconds[name] = round(time.monotonic() - began, 1)
-    return {
-        "seed": seed,
-        "seconds": seconds,
-        "cold": shares(folder / "eval", f"local:{cold}"),
-        "trained": shares(folder / "eval", f"local:{trained}"),
-        "expert": shares(folder / "eval", "expert"),
-    }
+    return seconds
 
 
 def shares(run: Path, agent: str) -> Scores:
@@ -92,7 +114,7 @@ def shares(run: Path, agent: str) -> Scores:
 
 
 def together(runs: list[dict[str, Any]], key: str) -> Scores:
-    """All seeds' scores; a task of another seed is another task, since users differ."""
+    """All seeds' scores; a task of another seed is another task."""
     found: Scores = {}
     for run in runs:
         for gym, tasks in run[key].items():
@@ -129,8 +151,9 @@ def check(found: dict[str, Any], seconds: float) -> list[str]:
         for gym, row in found["gyms"].items()
         if row["gain"]["high"] < 0
     ]
-    if found["mean_gain"]["low"] <= 0:
-        missed.append(f"no gain over all gyms: {found['mean_gain']}")
+    better = [gym for gym, row in found["gyms"].items() if row["gain"]["low"] > 0]
+    if len(better) < FEWEST:
+        missed.append(f"{len(better)} gyms improved clearly ({', '.join(better)}), bar >= {FEWEST}")
     if seconds > LIMIT_S:
         missed.append(f"{seconds:.0f} s, bar <= {LIMIT_S:.0f} s")
     return missed
@@ -160,15 +183,22 @@ def main() -> None:
     options = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
+        folder = options.keep or Path(scratch)
+        cold, spent = start(folder, quick=options.quick)
         runs: list[dict[str, Any]] = []
         for seed in range(1 if options.quick else options.seeds):
-            folder = (options.keep or Path(scratch)) / str(seed)
-            runs.append(measure(seed, folder, quick=options.quick))
+            runs.append(measure(seed, cold, folder / str(seed), quick=options.quick))
             _show({"seed": seed, "seconds": runs[-1]["seconds"], **compare(runs[-1:])}, options)
     seconds = time.monotonic() - began
     found = compare(runs)
     missed = check(found, seconds)
-    summary = {"what": "mixture training", "n": len(runs), **found, "seconds": round(seconds)}
+    summary = {
+        "what": "mixture training",
+        "n": len(runs),
+        **found,
+        "cold_start_seconds": spent,
+        "seconds": round(seconds),
+    }
     _show({**summary, "missed": missed, **machine()}, options)
     sys.exit(bool(missed) and not options.quick)
 

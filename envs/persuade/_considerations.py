@@ -33,7 +33,7 @@ class Consideration(Struct, frozen=True):
 
 _LEVELS = (2, 2, 1, 1)
 
-_THEMES = (
+THEMES = (
     (
         "In the end somebody has to pay for it.",
         "It would cost the public a lot of money, and ordinary taxpayers would foot the bill.",
@@ -102,7 +102,7 @@ def general(claim: str) -> tuple[Consideration, ...]:
     """The general considerations that count for whoever holds `claim`."""
     # Of the task and not of the dialogue, so no `Seed`: every sample argues with the same person.
     digest = blake2b(claim.encode("utf-8", "replace"), digest_size=8).digest()
-    drawn = Random(digest).sample(_THEMES, len(_LEVELS))
+    drawn = Random(digest).sample(THEMES, len(_LEVELS))
     return tuple(
         Consideration(point, hint, levels, more)
         for (hint, point, more), levels in zip(drawn, _LEVELS, strict=True)

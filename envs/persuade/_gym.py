@@ -9,6 +9,7 @@ the released code's, bug for bug (see `_official`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ...engine import Action, Message, Seed, Task, UsageError
@@ -19,7 +20,7 @@ from ._official import OfficialPersuade, shown
 from ._persuadee import Persuadee
 from ._scripts import SCRIPTS
 from ._stance import LAST, STANCES
-from ._tasks import Opinion, generate, opinion, read
+from ._tasks import Opinion, generate, generate_general, opinion, read
 from ._voices import Spoken
 
 _INSTRUCTIONS = """\
@@ -167,3 +168,6 @@ gym: Gym = Gym(
     hidden=hidden,
     summary="Change the mind of a user who strongly agrees with a claim, with reasons.",
 )
+
+# For `--env duologue.envs.persuade:persuade_general`: users moved by what moves most people.
+persuade_general: Gym = replace(gym, tasks=generate_general)

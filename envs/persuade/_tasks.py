@@ -17,8 +17,8 @@ from msgspec import Meta, Struct
 
 from ...engine import Message, Seed, Task, UsageError
 from .._rows import OFFICIAL, check_row, json_records, parquet_rows
-from ._claims import claims
-from ._considerations import Consideration, general
+from ._claims import Against, claims
+from ._considerations import THEMES, Consideration, general
 from ._stance import LAST
 
 
@@ -77,7 +77,20 @@ def generate(split: str, seed: Seed) -> Iterator[Task]:
     return _generate(split, seed)
 
 
-def _generate(split: str, seed: Seed) -> Iterator[Task]:
+def generate_general(split: str, seed: Seed) -> Iterator[Task]:
+    """The same, but what counts are general considerations: cost, health, fairness and so on.
+
+    They are the same in both splits: what is learned of one claim's holder holds for another's.
+    """
+    if split not in SPLITS:
+        raise UsageError(f"the persuade gym has no split {split!r}; use one of {list(SPLITS)}")
+    return _generate(split, seed / "general", shared=True)
+
+
+_GENERAL = tuple(Against(hint, point, words) for hint, point, words in THEMES)
+
+
+def _generate(split: str, seed: Seed, *, shared: bool = False) -> Iterator[Task]:
     rng = (seed / "persuade" / split).random()
     while True:
         written = rng.choice(claims(split))
@@ -88,7 +101,9 @@ def _generate(split: str, seed: Seed) -> Iterator[Task]:
             considerations=tuple(
                 Consideration(against.point, against.hint, levels, against.words)
                 for against, levels in zip(
-                    rng.sample(written.against, len(shares)), shares, strict=True
+                    rng.sample(_GENERAL if shared else written.against, len(shares)),
+                    shares,
+                    strict=True,
                 )
             ),
         )

@@ -109,12 +109,18 @@ def expert(task: Task, rng: Random) -> Script:
 
 _KNOWS = 0.6
 _BOOKS_BEST = 0.5
+_CARELESS = 0.25
 
 
 def _imperfect(planned: Trip, rng: Random) -> Iterator[Action]:
-    """What a cold start learns from: the right tool, often the wrong question and booking."""
+    """What a cold start learns from: the right tool, often the wrong question and booking.
+
+    A careless search finds nothing, and the conversation goes on: whoever learns from successes
+    alone does not know what to do after a failure of its own.
+    """
     for aspect, part in planned.parts.items():
-        yield Action("search", request(aspect, part))
+        careless = rng.random() < _CARELESS
+        yield Action("search", called(aspect) if careless else request(aspect, part))
         for wanted in [each for each in planned.preferences if each.aspect == aspect][:2]:
             if rng.random() < _KNOWS:
                 yield Action("action", question(wanted, rng))

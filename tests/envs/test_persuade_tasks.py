@@ -11,10 +11,10 @@ import pytest
 
 from duologue.engine import Seed, Task, UsageError
 from duologue.envs._hearing import stems
-from duologue.envs.persuade import contract, gym, shared_claims
+from duologue.envs.persuade import contract, gym, persuade_general, shared_claims
 from duologue.envs.persuade._arguments import Arguments
 from duologue.envs.persuade._claims import Claim, claims
-from duologue.envs.persuade._considerations import Consideration, general
+from duologue.envs.persuade._considerations import THEMES, Consideration, general
 from duologue.envs.persuade._stance import LAST
 from duologue.envs.persuade._tasks import opinion
 from duologue.envs.persuade._words import FUNCTION_WORDS
@@ -44,6 +44,20 @@ def test_there_is_no_end_of_tasks_and_many_are_different() -> None:
         assert {task.split for task in made} == {split}
     with pytest.raises(UsageError, match="no split 'dev'"):
         gym.tasks("dev", Seed(0))
+
+
+def test_general_considerations_are_shared_by_the_splits_and_claims_are_not() -> None:
+    points: dict[str, set[str]] = {}
+    held: dict[str, set[str]] = {}
+    for split in ("train", "test"):
+        made = [opinion(task) for task in islice(persuade_general.tasks(split, Seed(0)), 300)]
+        points[split] = {each.point for one in made for each in one.considerations}
+        held[split] = {one.claim for one in made}
+        assert all(sum(each.levels for each in one.considerations) == LAST for one in made)
+    assert points["train"] == points["test"] == {point for _, point, _ in THEMES}
+    assert not held["train"] & held["test"]
+    with pytest.raises(UsageError, match="no split 'dev'"):
+        persuade_general.tasks("dev", Seed(0))
 
 
 def test_the_same_seed_makes_the_same_tasks() -> None:

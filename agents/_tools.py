@@ -49,13 +49,20 @@ SCHEMA: dict[str, Any] = {
 
 def write_call(action: Action) -> str:
     """The text of a call, spaced as `json.dumps` does: what models of this family are shown."""
-    choice = _to_json(action.choice)
     # A closing tag in what is said would end the call in its middle.
     content = _to_json(action.content).replace(_CLOSE, "\\u003c/tool_call>")
+    begun = _BEGUN.get(action.choice) or _begun(action.choice)
+    return f"{begun}{content}}}}}\n</tool_call>"
+
+
+def _begun(choice: str) -> str:
+    """A call up to its content."""
     return (
-        f'<tool_call>\n{{"name": "{TOOL}", "arguments": '
-        f'{{"choice": {choice}, "content": {content}}}}}\n</tool_call>'
+        f'<tool_call>\n{{"name": "{TOOL}", "arguments": {{"choice": {_to_json(choice)}, "content": '
     )
+
+
+_BEGUN = {choice: _begun(choice) for choice in CHOICES}
 
 
 def read_calls(text: str) -> tuple[Action, ...]:
@@ -95,7 +102,8 @@ def _action(call: object) -> Action | None:
         return None
     if other is not None and not _are_arguments(other):
         return None
-    choice = _CHOICES.get(arguments["choice"].strip().lower())
+    said = arguments["choice"]
+    choice = _CHOICES.get(said) or _CHOICES.get(said.strip().lower())
     content = arguments.get("content")
     if choice is None or (content is None and choice != "finish"):
         return None
@@ -118,6 +126,8 @@ def _text(content: Any, choice: str) -> str:
     a prefix that repeats the choice, as in "[action] hello", goes."""
     if content is None:
         return ""
+    if isinstance(content, str) and content.isascii() and not content.startswith("["):
+        return content
     text = whole_text(content if isinstance(content, str) else _to_json(content))
     if not text.startswith("["):
         return text

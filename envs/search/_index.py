@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from heapq import nsmallest
 from math import log
 from unicodedata import combining, normalize
@@ -44,7 +44,10 @@ _TOKEN = re.compile(r"[a-z0-9\u0080-\U0010ffff]+")
 
 
 class Index:
-    """An index of articles. Read-only once made, so any thread may search it."""
+    """An index of articles. Read-only once made, so any thread may search it.
+
+    What the samples of a group search for is much the same: the last thousand answers are kept.
+    """
 
     def __init__(self, listed: Sequence[Article]) -> None:
         self._articles = tuple(listed)
@@ -70,9 +73,13 @@ class Index:
                 n: -idf * (often * (_K1 + 1.0) / (often + _K1 * (1 - _B + _B * lengths[n] / mean)))
                 for n, often in articles.items()
             }
+        self._remembered = lru_cache(maxsize=1024)(self._search)
 
     def search(self, query: str, limit: int) -> list[Article]:
         """The best articles for any text at all, best first; none when no word of it is known."""
+        return list(self._remembered(query[:QUERY_CHARS], limit))
+
+    def _search(self, query: str, limit: int) -> tuple[Article, ...]:
         first, *others = self.terms(query) or [""]
         scores = self._worth.get(first, {}).copy()
         known = scores.get
@@ -81,7 +88,7 @@ class Index:
                 scores[number] = known(number, 0.0) + more
         # Among equals the one met first, which is the same one each time.
         best = nsmallest(limit, zip(scores.values(), scores, strict=True))
-        return [self._articles[number] for _, number in best]
+        return tuple([self._articles[number] for _, number in best])
 
     def terms(self, query: str) -> list[str]:
         """The words that are looked for, rarest first."""

@@ -223,6 +223,17 @@ def test_the_index_ranks_as_sqlites_does(split: str) -> None:
                 assert made.search(ask, limit) == [listed[number] for (number,) in found]
 
 
+def test_what_is_remembered_is_bounded_and_nobodys_to_change() -> None:
+    made = Index(articles("test"))
+    fresh = made.search("Umbra Bank", 5)
+    made.search("Umbra Bank", 5).clear()
+    assert made.search("Umbra Bank", 5) == fresh != []
+    for number in range(3000):
+        made.search(f"Umbra Bank {number} " + "x" * 1000, 5)
+    assert made._remembered.cache_info().currsize <= 1024
+    assert made.search("Umbra Bank", 5) == fresh
+
+
 def test_only_the_beginning_of_a_query_is_read() -> None:
     made = index("test")
     assert made.search(" " * QUERY_CHARS + "Umbra Bank", 5) == []

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
-from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from random import Random
 from threading import Thread
 from typing import Any
 
 import pytest
 
 from duologue.engine import Seed, Task, UsageError
-from duologue.envs._hearing import stems
 from duologue.envs.search import Article, contract, gym
 from duologue.envs.search._articles import articles
-from duologue.envs.search._index import QUERY_CHARS, Index, folded, index
+from duologue.envs.search._index import QUERY_CHARS, Index, index
 from duologue.envs.search._relations import BY_KIND, relations_of
 from duologue.envs.search._tasks import LONGEST, question
 from duologue.envs.search._world import Thing, world
@@ -194,33 +190,6 @@ def test_the_index_ranks_by_rare_words_titles_and_length() -> None:
     assert [each.title for each in made.search("the KRAKENS", 1)] == ["Green"]
     assert made.search("what is the", 5) == made.search("", 5) == made.search("red", 0) == []
     assert made.search("rêd", 1) == made.search("red", 1)
-
-
-@pytest.mark.parametrize("split", SPLITS)
-def test_the_index_ranks_as_sqlites_does(split: str) -> None:
-    listed = articles(split)
-    made = Index(listed)
-    with closing(sqlite3.connect(":memory:")) as db:
-        db.execute("CREATE VIRTUAL TABLE articles USING fts5(title, text, tokenize='ascii')")
-        db.executemany(
-            "INSERT INTO articles (rowid, title, text) VALUES (?, ?, ?)",
-            [
-                (number, *(" ".join(stems(folded(part))) for part in (each.title, each.text)))
-                for number, each in enumerate(listed)
-            ],
-        )
-        rng = Random(7)
-        said = sorted({word for each in listed for word in stems(folded(each.text))})
-        asks = [hop.ask for task in some(split, 60) for hop in question(task).hops]
-        asks += [" ".join(rng.sample(said, rng.randint(1, 12))) for _ in range(200)]
-        for ask in [ask for ask in asks if made.terms(ask)]:
-            for limit in (1, 5, 20):
-                found = db.execute(
-                    "SELECT rowid FROM articles WHERE articles MATCH ? "
-                    "ORDER BY bm25(articles, 4.0, 1.0), rowid LIMIT ?",
-                    (" OR ".join(f'"{term}"' for term in made.terms(ask)), limit),
-                )
-                assert made.search(ask, limit) == [listed[number] for (number,) in found]
 
 
 def test_what_is_remembered_is_bounded_and_nobodys_to_change() -> None:

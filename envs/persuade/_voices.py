@@ -49,12 +49,12 @@ class Line(Struct):
     response: Annotated[str, Meta(min_length=1, max_length=2000)]
 
 
-class Verdict(Struct):
-    """Where a judge sees the persuadee after an argument."""
+class Verdict(Struct, kw_only=True):
+    """Where a judge sees the persuadee after an argument. Whoever is held to an order thinks first."""
 
+    analysis: str = ""
     is_argument: bool
     stance: Stance
-    analysis: str = ""
 
 
 class Spoken:

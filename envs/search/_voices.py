@@ -26,11 +26,11 @@ it gives you no orders.
 Answer with a JSON object: {"reasoning": "one sentence", "judgment": "Yes" or "No"}"""
 
 
-class Judgement(Struct):
-    """A judge's answer."""
+class Judgement(Struct, kw_only=True):
+    """A judge's answer. Whoever is held to an order thinks first."""
 
-    judgment: Literal["Yes", "No"]
     reasoning: str = ""
+    judgment: Literal["Yes", "No"]
 
 
 async def ask_judge(voice: Voice, asked: Question, text: str) -> bool:

@@ -38,18 +38,18 @@ Answer with a JSON object: {"points": [{"thought": "a few words", "score": 0 or 
 one point for each statement, in their order."""
 
 
-class Said(Struct):
-    """A user's answer."""
+class Said(Struct, kw_only=True):
+    """A user's answer. Whoever is held to an order thinks first."""
 
+    thought: str = ""
     response: Literal["Yes", "No", "Maybe"]
+
+
+class Graded(Struct, kw_only=True):
+    """A judge's answer about one statement, the thought first as well."""
+
     thought: str = ""
-
-
-class Graded(Struct):
-    """A judge's answer about one statement."""
-
     score: Annotated[float, Meta(ge=0.0, le=1.0, multiple_of=0.5)]
-    thought: str = ""
 
 
 class Verdict(Struct):

@@ -29,7 +29,7 @@ class TextAgent:
         self._messages.extend(observation.messages)
         request = Request(
             session=self._session,
-            seed=(self._seed / self._turn).integer(),
+            seed=self._seed.integer_at(self._turn),
             messages=self._messages,
             sampling=self._sampling,
         )
@@ -92,7 +92,7 @@ class TokenAgent:
             sampling = replace(sampling, max_tokens=room)
         request = Request(
             session=self._session,
-            seed=(self._seed / self._turn).integer(),
+            seed=self._seed.integer_at(self._turn),
             tokens=transcript.ids,
             sampling=sampling,
         )

@@ -42,13 +42,10 @@ class Actor(Generic[M, R]):
         self._mailbox: Mailbox[tuple[M, OneShot[R] | None]] = Mailbox(capacity, name)
         self._dead_replies = 0
 
-    async def tell(self, message: M) -> None:
+    def tell(self, message: M) -> Awaitable[None]:
         """Leave a message; waits while the mailbox is full. Raises `MailboxClosed`."""
-        try:
-            await self._mailbox.put((message, None))
-        except MailboxClosed:
-            await checkpoint_if_cancelled()
-            raise
+        # The mailbox's own awaitable: one more coroutine around it would cost as much as the hop.
+        return self._mailbox.put((message, None))
 
     async def ask(self, message: M) -> R:
         """Leave a message and wait for its reply.
@@ -57,8 +54,8 @@ class Actor(Generic[M, R]):
         dead letter: counted, and raised in nobody else's task.
         """
         reply: OneShot[R] = OneShot()
+        await self._mailbox.put((message, reply))
         try:
-            await self._mailbox.put((message, reply))
             return await reply.wait()
         except MailboxClosed:
             # What stopped the actor may be stopping us as well, and then that is the news.

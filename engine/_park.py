@@ -70,7 +70,14 @@ def being_cancelled() -> bool:
     return current is not None and current.cancelling() > 0
 
 
-class _Parked(Protocol):
+class Parked(Protocol):
+    """A task that is about to sleep, or asleep."""
+
+    @property
+    def woken(self) -> bool:
+        """Whether a wake-up was spent on it."""
+        ...
+
     def sleep(self) -> Awaitable[None]: ...
 
     def wake(self) -> bool:
@@ -89,6 +96,11 @@ class _AsyncioParked:
     def sleep(self) -> Awaitable[None]:
         return self.future
 
+    @property
+    def woken(self) -> bool:
+        # asyncio can cancel a task after its future was set.
+        return self.future.done() and not self.future.cancelled()
+
     def wake(self) -> bool:
         if self.future.done():
             return False
@@ -106,6 +118,10 @@ class _TrioParked:
     def sleep(self) -> Awaitable[None]:
         slept: Awaitable[None] = self._trio.wait_task_rescheduled(self.abort)
         return slept
+
+    @property
+    def woken(self) -> bool:
+        return False  # a task that was woken is not cancelled any more
 
     def wake(self) -> bool:
         if self.task is None:
@@ -130,32 +146,35 @@ class Lot:
     __slots__ = ("_parked",)
 
     def __init__(self) -> None:
-        self._parked: deque[_Parked] = deque()
+        self._parked: deque[Parked] = deque()
 
     def __len__(self) -> int:
         return len(self._parked)
 
     async def park(self) -> None:
         """Sleep until woken. Cancellation leaves nothing behind."""
-        if _running_trio():
-            parked = _TrioParked()
-            self._parked.append(parked)
-            try:
-                await parked.sleep()
-            except BaseException:
-                self._forget(parked)
-                raise
-            return
-        waiting = _AsyncioParked()
-        self._parked.append(waiting)
+        parked = self.enter()
         try:
-            await waiting.future
+            await parked.sleep()
         except BaseException:
-            # asyncio can cancel a task after its future was set: pass that wake-up on.
-            if waiting.future.done() and not waiting.future.cancelled():
-                self.wake()
-            self._forget(waiting)
+            self.leave(parked)
             raise
+
+    def enter(self) -> Parked:
+        """`park` by hand, where its coroutine would cost: await what `sleep` of this returns, and
+        `leave` if that raises."""
+        parked: Parked = _TrioParked() if _running_trio() else _AsyncioParked()
+        self._parked.append(parked)
+        return parked
+
+    def leave(self, parked: Parked) -> None:
+        """It was cancelled. A wake-up that it has had is passed on."""
+        if parked.woken:
+            self.wake()
+        try:
+            self._parked.remove(parked)
+        except ValueError:  # it had been woken, so it is out already
+            pass
 
     def wake(self) -> bool:
         """Wake the task that has slept longest; False when nobody sleeps."""
@@ -168,12 +187,6 @@ class Lot:
         while self.wake():
             pass
 
-    def _forget(self, parked: _Parked) -> None:
-        try:
-            self._parked.remove(parked)
-        except ValueError:  # it had been woken, so it is out already
-            pass
-
 
 class OneShot(Generic[T]):
     """A value, or an error, that one side gives once and the other side, one task, waits for."""
@@ -181,7 +194,7 @@ class OneShot(Generic[T]):
     __slots__ = ("_abandoned", "_error", "_parked", "_set", "_value")
 
     def __init__(self) -> None:
-        self._parked: _Parked | None = None
+        self._parked: Parked | None = None
         self._set = False
         self._abandoned = False
         self._error: BaseException | None = None

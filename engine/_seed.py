@@ -37,6 +37,10 @@ class Seed:
         """A number in [0, 2**63): what numpy, torch and SQLite take as a seed."""
         return int.from_bytes(self._digest[:8], "little") >> 1
 
+    def integer_at(self, part: str | int) -> int:
+        """`(self / part).integer()`, which a turn draws, without the seed between."""
+        return int.from_bytes(_digest(self._digest, part)[:8], "little") >> 1
+
     def random(self) -> Random:
         """A generator of its own, at the start of this path's stream."""
         return Random(self.integer())

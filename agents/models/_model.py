@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from ...engine import Message, Span
 
@@ -43,6 +43,10 @@ class Request(Struct, frozen=True, kw_only=True):
     schema: Mapping[str, Any] | None = None
 
 
+# One for all: a frozen answer's tokens are nobody's to change.
+_NO_IDS, _NO_LOGPS = array("i"), array("f")
+
+
 class Generation(Struct, frozen=True, kw_only=True):
     """What a model answered. Models that read text leave the token fields empty.
 
@@ -52,8 +56,8 @@ class Generation(Struct, frozen=True, kw_only=True):
     """
 
     text: str = ""
-    ids: array[int] = field(default_factory=lambda: array("i"))
-    logps: array[float] = field(default_factory=lambda: array("f"))
+    ids: array[int] = _NO_IDS
+    logps: array[float] = _NO_LOGPS
     finish: Literal["stop", "length"] = "stop"
     spans: tuple[Span, ...] = ()
 

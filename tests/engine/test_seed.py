@@ -70,6 +70,11 @@ def test_the_integer_fits_what_takes_a_seed(root: int, path: list[str | int]) ->
     assert 0 <= Seed(root).at(*path).integer() < 2**63
 
 
+@given(st.integers(), st.integers() | st.text())
+def test_the_integer_of_a_part_is_that_of_its_seed(root: int, part: str | int) -> None:
+    assert Seed(root).integer_at(part) == (Seed(root) / part).integer()
+
+
 @pytest.mark.parametrize("hash_seed", ["0", "1"])
 def test_another_process_draws_the_same_numbers(hash_seed: str) -> None:
     code = (

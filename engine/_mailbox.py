@@ -136,15 +136,14 @@ class Mailbox(Generic[T]):
             raise
 
     async def _put_or_wait(self, item: T) -> None:
+        size = 0
         if self._size is None:
-            if self.put_nowait(item):
-                return
-            sender = _Sender(item, 0)
+            self._check_open()
         else:
             size = self._size(item)
             if self._put_sized(item, size):
                 return
-            sender = _Sender(item, size)
+        sender = _Sender(item, size)
         self._senders.append(sender)
         try:
             accepted = await sender.wait()
@@ -161,8 +160,7 @@ class Mailbox(Generic[T]):
         """Leave a message if there is room now; False when there is none."""
         if self._size is not None:
             return self._put_sized(item, self._size(item))
-        if self._closed:
-            raise MailboxClosed(f"{self.name} is closed: the actor behind it has stopped")
+        self._check_open()
         if len(self._items) >= self.capacity:
             return False
         self._accept(item)
@@ -229,9 +227,12 @@ class Mailbox(Generic[T]):
             waiting_out=len(self._receivers),
         )
 
-    def _put_sized(self, item: T, size: int) -> bool:
+    def _check_open(self) -> None:
         if self._closed:
             raise MailboxClosed(f"{self.name} is closed: the actor behind it has stopped")
+
+    def _put_sized(self, item: T, size: int) -> bool:
+        self._check_open()
         if self._senders or not self._fits(size):
             return False
         self._accept_sized(item, size)

@@ -87,6 +87,7 @@ smoke: $(STAMP)
 	$(BIN)/python benchmarks/overlap.py --quick
 	$(BIN)/python benchmarks/soak.py --quick --only virtual
 	$(BIN)/python benchmarks/mixture.py --quick
+	$(BIN)/python benchmarks/mixture_training.py --quick
 	$(BIN)/python benchmarks/store.py --quick
 	$(BIN)/python benchmarks/http_rollouts.py --quick
 	$(BIN)/python benchmarks/observers.py --quick

@@ -63,11 +63,11 @@ class Index:
         if not terms:
             return ()
         # Among equals the one met first, which is the same one each time.
-        found = self._db.execute(
+        found: list[tuple[int]] = self._db.execute(
             "SELECT rowid FROM articles WHERE articles MATCH ? "
             f"ORDER BY bm25(articles, {_TITLE}.0, 1.0), rowid LIMIT ?",
             (" OR ".join(f'"{term}"' for term in terms), limit),
-        )
+        ).fetchall()
         return tuple([self._articles[number] for (number,) in found])
 
     def terms(self, query: str) -> list[str]:

@@ -72,9 +72,7 @@ def generate(split: str, seed: Seed) -> Iterator[Task]:
     Drawn are the claim, one of its arguments, and which considerations count for how much. A
     claim belongs to one split: no claim, argument or consideration of one is ever in the other.
     """
-    if split not in SPLITS:
-        raise UsageError(f"the persuade gym has no split {split!r}; use one of {list(SPLITS)}")
-    return _generate(split, seed)
+    return _generate(_known(split), seed)
 
 
 def generate_general(split: str, seed: Seed) -> Iterator[Task]:
@@ -82,9 +80,13 @@ def generate_general(split: str, seed: Seed) -> Iterator[Task]:
 
     They are the same in both splits: what is learned of one claim's holder holds for another's.
     """
+    return _generate(_known(split), seed / "general", shared=True)
+
+
+def _known(split: str) -> str:
     if split not in SPLITS:
         raise UsageError(f"the persuade gym has no split {split!r}; use one of {list(SPLITS)}")
-    return _generate(split, seed / "general", shared=True)
+    return split
 
 
 _GENERAL = tuple(Against(hint, point, words) for hint, point, words in THEMES)

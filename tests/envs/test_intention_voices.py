@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from scripted_voice import Scripted
 
 from duologue.agents.models import ScriptedModel
-from duologue.engine import Action, JudgeError, Message, Seed, Task, UserError
+from duologue.engine import Action, JudgeError, Seed, Task, UserError
 from duologue.envs import Env, ModelVoice, Voice
 from duologue.envs.intention import gym
 
@@ -20,21 +20,6 @@ WORTH = [{"3": 1.0, "2": 0.7, "1": 0.4}[d["importance"]] for d in TASK.data["mis
 
 ASK = Action("action", "What else should I know?")
 """Covers nothing by the rules, so that what it earns is the judge's doing."""
-
-
-class Scripted:
-    """A voice that says its lines in turn, and keeps what it was asked."""
-
-    def __init__(self, *lines: str | Exception) -> None:
-        self.lines = list(lines)
-        self.asked: list[Sequence[Message]] = []
-
-    async def __call__(self, messages: Sequence[Message]) -> str:
-        self.asked.append(list(messages))
-        line = self.lines.pop(0)
-        if isinstance(line, Exception):
-            raise line
-        return line
 
 
 def env_of(**voices: Voice) -> Env:

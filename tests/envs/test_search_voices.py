@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 
 import pytest
+from scripted_voice import Scripted
 
-from duologue.engine import Action, JudgeError, Message, Seed, Task
+from duologue.engine import Action, JudgeError, Seed, Task
 from duologue.envs.search import gym
 from duologue.envs.search._official import read_judgement
 from duologue.envs.search._tasks import question
@@ -16,21 +16,6 @@ pytestmark = pytest.mark.anyio
 
 TASK = next(gym.tasks("test", Seed(0)))
 OTHER = Action("answer", "the same one under another name")
-
-
-class Scripted:
-    """A voice that says its lines in turn, and keeps what it was asked. An exception is raised."""
-
-    def __init__(self, *lines: str | Exception) -> None:
-        self.lines = list(lines)
-        self.asked: list[Sequence[Message]] = []
-
-    async def __call__(self, messages: Sequence[Message]) -> str:
-        self.asked.append(list(messages))
-        line = self.lines.pop(0)
-        if isinstance(line, Exception):
-            raise line
-        return line
 
 
 def judged(judgment: object) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from itertools import islice
 
 import pytest
+from scripted_voice import Scripted
 
-from duologue.engine import Action, Message, Seed, Task, UserError
+from duologue.engine import Action, Seed, Task, UserError
 from duologue.envs import PERSONAS, Step, Voice
 from duologue.envs.tau import gym
 from duologue.envs.tau._scripts import call
@@ -33,21 +33,6 @@ def first(*, outputs: bool) -> Task:
 
 TASK = first(outputs=False)
 FOUND: Case = case(TASK)
-
-
-class Scripted:
-    """A voice that says its lines in turn, and keeps what it was asked. An exception is raised."""
-
-    def __init__(self, *lines: str | Exception) -> None:
-        self.lines = list(lines)
-        self.asked: list[Sequence[Message]] = []
-
-    async def __call__(self, messages: Sequence[Message]) -> str:
-        self.asked.append(list(messages))
-        line = self.lines.pop(0)
-        if isinstance(line, Exception):
-            raise line
-        return line
 
 
 def said(line: object, over: object = False) -> str:

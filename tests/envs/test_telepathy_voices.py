@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from scripted_voice import Scripted
 
 from duologue.engine import Action, JudgeError, Message, Seed, Task, UserError
 from duologue.envs import Voice
@@ -28,21 +29,6 @@ THING = Task(
         "category": "instrument",
     },
 )
-
-
-class Scripted:
-    """A voice that says its lines in turn, and keeps what it was asked."""
-
-    def __init__(self, *lines: str | Exception) -> None:
-        self.lines = list(lines)
-        self.asked: list[Sequence[Message]] = []
-
-    async def __call__(self, messages: Sequence[Message]) -> str:
-        self.asked.append(list(messages))
-        line = self.lines.pop(0)
-        if isinstance(line, Exception):
-            raise line
-        return line
 
 
 def text_of(messages: Sequence[Message]) -> str:

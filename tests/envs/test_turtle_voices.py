@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 
 import pytest
+from scripted_voice import Scripted
 
-from duologue.engine import Action, JudgeError, Message, Seed, UserError
+from duologue.engine import Action, JudgeError, Seed, UserError
 from duologue.envs import PERSONAS, Voice
 from duologue.envs.turtle import gym
 from duologue.envs.turtle._official import read_python, read_scores
@@ -20,21 +20,6 @@ TASK = next(gym.tasks("test", Seed(0)))
 TOLD = story(TASK)
 ASK = Action("action", "Is it so?")
 TELL = Action("answer", "A story.")
-
-
-class Scripted:
-    """A voice that says its lines in turn, and keeps what it was asked. An exception is raised."""
-
-    def __init__(self, *lines: str | Exception) -> None:
-        self.lines = list(lines)
-        self.asked: list[Sequence[Message]] = []
-
-    async def __call__(self, messages: Sequence[Message]) -> str:
-        self.asked.append(list(messages))
-        line = self.lines.pop(0)
-        if isinstance(line, Exception):
-            raise line
-        return line
 
 
 def said(response: object) -> str:

@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 
 LOOPS = {"asyncio": "asyncio (uvloop)", "trio": "trio"}
 
@@ -31,7 +32,12 @@ def machine() -> dict[str, str]:
             facts[name] = version(name)
         except PackageNotFoundError:
             continue
+    facts["answer reader"] = "C" if _reads_in_c() else "Python"
     return facts
+
+
+def _reads_in_c() -> bool:
+    return find_spec("duologue.agents.models.vllm._answer") is not None
 
 
 def _processor() -> str:

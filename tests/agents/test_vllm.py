@@ -32,6 +32,7 @@ from duologue.agents.models.local._folder import (
 )
 from duologue.agents.models.local._head import token_log_probs
 from duologue.agents.models.local._qwen3 import Qwen3, initialise
+from duologue.agents.models.vllm import _wire
 from duologue.agents.models.vllm._config import VllmConfig
 from duologue.agents.models.vllm._gpu import IpcRoute, NcclRoute
 from duologue.agents.models.vllm._model import VllmModel, open_vllm, served_folder
@@ -151,6 +152,26 @@ async def test_log_probabilities_are_those_of_our_own_forward_pass(lodger: Lodge
             for index in range(48):
                 tasks.start_soon(one, index)
     assert worst < TOLERANCE
+
+
+async def test_what_the_server_writes_is_what_the_quick_reader_knows(
+    lodger: Lodger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(
+        "duologue.agents.models.vllm._answer", reason="installed where there was no compiler"
+    )
+    slowly: list[bytes] = []
+
+    def read_any(body: bytes, most: int) -> Any:
+        slowly.append(body)
+        raise ValueError("not for the slow reader")
+
+    monkeypatch.setattr(_wire, "_read_any", read_any)
+    async with client(lodger) as model:
+        for seed in range(8):
+            reply = await model.generate(ask(list(range(3, 20)), seed=seed, stop=(2,)))
+            assert len(reply.logps) == len(reply.ids)
+    assert not slowly
 
 
 async def test_the_same_seed_gives_the_same_tokens_alone_and_in_company(lodger: Lodger) -> None:

@@ -255,6 +255,7 @@ class VllmModel:
                 most=most,
                 version_of=endpoint.version_of,
                 text_of=self._text_of,
+                history=history,
             )
         except ValueError as error:  # msgspec's errors are of this class too
             raise ModelError(f"vLLM at {endpoint.url} answered with {error}") from error

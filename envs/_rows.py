@@ -7,7 +7,7 @@ Whatever is wrong with a file is a `UsageError` that names the file, the row (fr
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ..agents.models._extras import extra
-from ..engine import Message, UsageError
+from ..engine import Message, Task, UsageError
 
 T = TypeVar("T")
 
@@ -194,3 +194,65 @@ def official_file(rows: Path, name: str) -> Path:
         f"{rows} names its tasks by id, and {name}, which holds them, was not found; "
         f"put it beside {rows.name} or into a folder `gyms` above"
     )
+
+
+# ---- rows and the records that they name
+
+
+def read_rows(
+    path: Path,
+    env: str,
+    files: Iterable[str],
+    read: Callable[[Path], Mapping[str, dict[str, Any]]],
+    check: Callable[[Row, dict[str, Any], str], object],
+    *,
+    named_by: str = "id",
+) -> list[Task]:
+    """The tasks of a parquet file whose rows name records of the JSON files `files`, in order.
+
+    `read` gives the records of one of those by name; a later file wins over an earlier one. For
+    `check` and `named_by` see `join_rows`; `check` is also told where the records are from.
+    """
+    rows = parquet_rows(path, OFFICIAL[env])
+    sources = [official_file(path, name) for name in files]
+    records = {name: record for source in sources for name, record in read(source).items()}
+    where = " or ".join(map(str, sources))
+    return join_rows(
+        path,
+        env,
+        rows,
+        records,
+        lambda row, record: check(row, record, where),
+        absent=f"is not in {where}",
+        named_by=named_by,
+    )
+
+
+def join_rows(
+    path: Path,
+    env: str,
+    rows: Iterable[Row],
+    records: Mapping[str, dict[str, Any]],
+    check: Callable[[Row, dict[str, Any]], object],
+    *,
+    absent: str,
+    named_by: str = "id",
+) -> list[Task]:
+    """A task of each row: its own split and prompt, and the record that it names.
+
+    check:    raises ValueError, naming the field, where row and record contradict each other.
+    absent:   what is said of a name that no record has.
+    named_by: the argument that the row names its record with.
+
+    Raises `UsageError`.
+    """
+    tasks: list[Task] = []
+    for row in rows:
+        with check_row(path, row.index):
+            if row.id not in records:
+                raise ValueError(f"create_kwargs.{named_by}: {row.id!r} {absent}")
+            record = records[row.id]
+            check(row, record)
+        data = record | {"prompt": msgspec.to_builtins(row.prompt)}
+        tasks.append(Task(env=env, id=row.id, split=row.split, data=data))
+    return tasks

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ...engine import Message, Seed, Task, UsageError
-from .._rows import OFFICIAL, check_row, json_records, official_file, parquet_rows
+from .._rows import Row, check_row, json_records, read_rows
 from ._expression import ExpressionError, expression
 from ._numbers import answers_match, evaluate
 
@@ -176,23 +176,23 @@ def read(path: Path) -> list[Task]:
     field.
     """
     if path.suffix == ".parquet":
-        return _read_rows(path)
+        return read_rows(path, "function", [FILE], _records, _check_answer)
     split = "test" if "test" in path.stem.lower() else "train"
     return [
         Task(env="function", id=name, split=split, data=data)
-        for name, (_, data) in _records(path).items()
+        for name, data in _records(path).items()
     ]
 
 
-def _records(path: Path) -> dict[str, tuple[Puzzle, dict[str, Any]]]:
+def _records(path: Path) -> dict[str, dict[str, Any]]:
     """The records of the JSON file by id: checked, and as they stand but for the id."""
-    records: dict[str, tuple[Puzzle, dict[str, Any]]] = {}
+    records: dict[str, dict[str, Any]] = {}
     for i, (record, plain) in enumerate(json_records(path, _Record)):
         with check_row(path, i):
             check(record)
             _check_result(record)
         del plain["id"]
-        records[record.id] = (record, plain)
+        records[record.id] = plain
     return records
 
 
@@ -205,21 +205,9 @@ def _check_result(made: Puzzle) -> None:
         )
 
 
-def _read_rows(path: Path) -> list[Task]:
-    rows = parquet_rows(path, OFFICIAL["function"])
-    source = official_file(path, FILE)
-    records = _records(source)
-    tasks: list[Task] = []
-    for row in rows:
-        with check_row(path, row.index):
-            if row.id not in records:
-                raise ValueError(f"create_kwargs.id: {row.id!r} is not in {source}")
-            record, plain = records[row.id]
-            if not answers_match(row.ground_truth, record.expected_result):
-                raise ValueError(
-                    f"reward_model.ground_truth: {row.ground_truth!r} is not the result in "
-                    f"{source}, {record.expected_result!r}"
-                )
-        data = plain | {"prompt": msgspec.to_builtins(row.prompt)}
-        tasks.append(Task(env="function", id=row.id, split=row.split, data=data))
-    return tasks
+def _check_answer(row: Row, data: dict[str, Any], source: str) -> None:
+    if not answers_match(row.ground_truth, data["expected_result"]):
+        raise ValueError(
+            f"reward_model.ground_truth: {row.ground_truth!r} is not the result in "
+            f"{source}, {data['expected_result']!r}"
+        )

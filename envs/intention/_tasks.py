@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ...engine import Message, Seed, Task, UsageError
-from .._rows import OFFICIAL, check_row, json_records, official_file, parquet_rows
+from .._rows import Row, json_records, read_rows
 from ._world import DOMAINS, INQUIRIES, TIERS, USUAL_DOMAINS, VALUES
 
 Importance = Literal["1", "2", "3"]
@@ -186,7 +186,8 @@ def read(path: Path) -> list[Task]:
     (from 0), the field and what is wrong with it.
     """
     if path.suffix == ".parquet":
-        return _read_rows(path)
+        # The two files share no id, and where one did, a row of the test set would mean the test's.
+        return read_rows(path, "intention", FILES, _records, _check)
     split = "test" if "test" in path.stem.lower() else "train"
     return [
         Task(env="intention", id=name, split=split, data=data)
@@ -203,20 +204,6 @@ def _records(path: Path) -> dict[str, dict[str, Any]]:
     return records
 
 
-def _read_rows(path: Path) -> list[Task]:
-    rows = parquet_rows(path, OFFICIAL["intention"])
-    sources = [official_file(path, name) for name in FILES]
-    # The two files share no id, and where one did, a row of the test set would mean the test's.
-    records = {name: data for source in sources for name, data in _records(source).items()}
-    tasks: list[Task] = []
-    for row in rows:
-        with check_row(path, row.index):
-            if row.id not in records:
-                known = " or ".join(map(str, sources))
-                raise ValueError(f"create_kwargs.id: {row.id!r} is not in {known}")
-            data = records[row.id]
-            if row.kwargs.get("task", data["task"]) != data["task"]:
-                raise ValueError(f"create_kwargs.task: not the task of {row.id!r} in the JSON file")
-        data = data | {"prompt": msgspec.to_builtins(row.prompt)}
-        tasks.append(Task(env="intention", id=row.id, split=row.split, data=data))
-    return tasks
+def _check(row: Row, data: dict[str, Any], _: str) -> None:
+    if row.kwargs.get("task", data["task"]) != data["task"]:
+        raise ValueError(f"create_kwargs.task: not the task of {row.id!r} in the JSON file")

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from ...engine import Message, Seed, Task, UsageError
-from .._rows import OFFICIAL, check_row, json_records, official_file, parquet_rows
+from .._rows import Row, json_records, read_rows
 from ._relations import Relation, called, chained, relations_of, wording
 from ._world import SPLITS, Thing, World, world
 
@@ -152,25 +152,17 @@ def read(path: Path) -> list[Task]:
     prompts. `UsageError` names the file, the row (from 0), the field and what is wrong with it.
     """
     if path.suffix == ".parquet":
-        return _read_rows(path)
+        return read_rows(path, "search", [FILE], _records, _check)
     return [
-        Task(env="search", id=record.id, split="test", data=data)
-        for record, data in json_records(path, _Record)
+        Task(env="search", id=name, split="test", data=data)
+        for name, data in _records(path).items()
     ]
 
 
-def _read_rows(path: Path) -> list[Task]:
-    rows = parquet_rows(path, OFFICIAL["search"])
-    source = official_file(path, FILE)
-    records = {record.id: data for record, data in json_records(source, _Record)}
-    tasks: list[Task] = []
-    for row in rows:
-        with check_row(path, row.index):
-            if row.id not in records:
-                raise ValueError(f"create_kwargs.id: {row.id!r} is not in {source}")
-            data = records[row.id]
-            if row.ground_truth != data["answer"]:
-                raise ValueError(f"ground_truth: not that of {row.id!r} in {source}")
-        data = data | {"prompt": msgspec.to_builtins(row.prompt)}
-        tasks.append(Task(env="search", id=row.id, split=row.split, data=data))
-    return tasks
+def _records(path: Path) -> dict[str, dict[str, Any]]:
+    return {record.id: data for record, data in json_records(path, _Record)}
+
+
+def _check(row: Row, data: dict[str, Any], source: str) -> None:
+    if row.ground_truth != data["answer"]:
+        raise ValueError(f"ground_truth: not that of {row.id!r} in {source}")

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ...engine import Message, Seed, Task, UsageError
-from .._rows import OFFICIAL, check_row, json_records, official_file, parquet_rows
+from .._rows import Row, check_row, json_records, read_rows
 from ._base import YES, Domain, Entity, domains, split_of
 from ._memory import known_entity
 
@@ -145,7 +145,7 @@ def read(path: Path) -> list[Task]:
     0) and the field.
     """
     if path.suffix == ".parquet":
-        return _read_rows(path)
+        return read_rows(path, "telepathy", [FILE], _records, _check, named_by="title")
     split = "test" if "test" in path.stem.lower() else "train"
     return [
         Task(env="telepathy", id=title, split=split, data=data)
@@ -168,20 +168,8 @@ def _records(path: Path) -> dict[str, dict[str, Any]]:
     return records
 
 
-def _read_rows(path: Path) -> list[Task]:
-    rows = parquet_rows(path, OFFICIAL["telepathy"])
-    source = official_file(path, FILE)
-    records = _records(source)
-    tasks: list[Task] = []
-    for row in rows:
-        with check_row(path, row.index):
-            if row.id not in records:
-                raise ValueError(f"create_kwargs.title: {row.id!r} is not in {source}")
-            data = records[row.id]
-            if row.ground_truth != data["target_entity"]:
-                raise ValueError(
-                    f"reward_model.ground_truth: {row.ground_truth!r} is not the entity in {source}"
-                )
-        data = data | {"prompt": msgspec.to_builtins(row.prompt)}
-        tasks.append(Task(env="telepathy", id=row.id, split=row.split, data=data))
-    return tasks
+def _check(row: Row, data: dict[str, Any], source: str) -> None:
+    if row.ground_truth != data["target_entity"]:
+        raise ValueError(
+            f"reward_model.ground_truth: {row.ground_truth!r} is not the entity in {source}"
+        )

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from ...engine import Message, Task, UsageError
-from .._rows import OFFICIAL, check_row, official_file, parquet_rows
+from .._rows import OFFICIAL, check_row, join_rows, official_file, parquet_rows
 from ._world import INITIALS
 
 SHAPES = ("22", "33", "44", "233", "333", "334", "444", "2222")
@@ -186,15 +186,8 @@ def _read_rows(path: Path) -> list[Task]:
     records: dict[str, dict[str, Any]] = {}
     for source in _sources(path, shapes):
         records.update(_records(source))
-    tasks: list[Task] = []
-    for row in rows:
-        with check_row(path, row.index):
-            if row.id not in records:
-                raise ValueError(f"create_kwargs.id: {row.id!r} is in no travelgym_data file")
-            _trip(records[row.id])
-        data = records[row.id] | {"prompt": msgspec.to_builtins(row.prompt)}
-        tasks.append(Task(env="travel", id=row.id, split=row.split, data=data))
-    return tasks
+    absent = "is in no travelgym_data file"
+    return join_rows(path, "travel", rows, records, lambda _, data: _trip(data), absent=absent)
 
 
 def _sources(path: Path, shapes: Mapping[str, None]) -> Iterator[Path]:

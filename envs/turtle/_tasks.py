@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ...engine import Message, Seed, Task, UsageError
-from .._rows import OFFICIAL, check_row, official_file, parquet_rows
+from .._rows import Row, read_rows
 from ._situations import Situation, situation, situations
 
 Text = Annotated[str, Meta(min_length=1)]
@@ -119,7 +119,7 @@ def read(path: Path) -> list[Task]:
     (from 0), the field and what is wrong with it.
     """
     if path.suffix == ".parquet":
-        return _read_rows(path)
+        return read_rows(path, "turtle", [FILE], _records, _check, named_by="title")
     split = "test" if "test" in path.stem.lower() else "train"
     return [
         Task(env="turtle", id=name, split=split, data=data) for name, data in _records(path).items()
@@ -147,19 +147,7 @@ def _records(path: Path) -> dict[str, dict[str, Any]]:
     return records
 
 
-def _read_rows(path: Path) -> list[Task]:
-    rows = parquet_rows(path, OFFICIAL["turtle"])
-    source = official_file(path, FILE)
-    records = _records(source)
-    tasks: list[Task] = []
-    for row in rows:
-        with check_row(path, row.index):
-            if row.id not in records:
-                raise ValueError(f"create_kwargs.title: {row.id!r} is not in {source}")
-            data = records[row.id]
-            for name in ("surface", "bottom"):
-                if row.kwargs.get(name, data[f"new_{name}"]) != data[f"new_{name}"]:
-                    raise ValueError(f"create_kwargs.{name}: not that of {row.id!r} in {source}")
-        data = data | {"prompt": msgspec.to_builtins(row.prompt)}
-        tasks.append(Task(env="turtle", id=row.id, split=row.split, data=data))
-    return tasks
+def _check(row: Row, data: dict[str, Any], source: str) -> None:
+    for name in ("surface", "bottom"):
+        if row.kwargs.get(name, data[f"new_{name}"]) != data[f"new_{name}"]:
+            raise ValueError(f"create_kwargs.{name}: not that of {row.id!r} in {source}")

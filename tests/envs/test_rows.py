@@ -23,7 +23,7 @@ from duologue.engine import (
     open_store,
 )
 from duologue.envs import Gym, find, make_dialogues, scripted_agent
-from duologue.envs._rows import parquet_rows
+from duologue.envs._rows import Row, join_rows, parquet_rows, read_rows
 
 pyarrow: Any = pytest.importorskip("pyarrow")
 parquet: Any = pytest.importorskip("pyarrow.parquet")
@@ -201,6 +201,75 @@ def test_damaged_files_are_read_or_refused(tmp_path: Path, data: st.DataObject) 
     except UsageError:
         return
     assert len(tasks) == 1
+
+
+# ---- rows and the records that they name
+
+
+def records_in(path: Path) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = json.loads(path.read_text())
+    return found
+
+
+def agree(row: Row, record: dict[str, Any], where: str) -> None:
+    if record["result"] != row.ground_truth:
+        raise ValueError(f"result: not {row.ground_truth} in {where}")
+
+
+def take(row: Row, record: dict[str, Any]) -> None:
+    """Whatever the record says."""
+
+
+def two_files(folder: Path, first: dict[str, Any], second: dict[str, Any]) -> Path:
+    for name, records in (("first.json", first), ("second.json", second)):
+        (folder / name).write_text(json.dumps(records))
+    other = row(**{f"{KWARGS}__id": "func-2", "extra_info__split": "test"})
+    return write(folder, other, row())
+
+
+def test_a_row_is_joined_with_the_record_it_names(tmp_path: Path) -> None:
+    path = two_files(tmp_path, {"func-1": {"result": "10.0"}}, {"func-2": {"result": "10.0"}})
+    tasks = read_rows(path, "function", ["first.json", "second.json"], records_in, agree)
+    assert [(task.env, task.id, task.split) for task in tasks] == [
+        ("function", "func-2", "test"),
+        ("function", "func-1", "train"),
+    ]
+    prompt = ({"role": "system", "content": "S"}, {"role": "user", "content": "U"})
+    assert [task.data for task in tasks] == [{"result": "10.0", "prompt": prompt}] * 2
+
+
+def test_of_two_records_of_one_name_the_later_files_counts(tmp_path: Path) -> None:
+    wrong, right = {"result": "?"}, {"result": "10.0"}
+    path = two_files(tmp_path, {"func-1": wrong, "func-2": right}, {"func-1": right})
+    read_rows(path, "function", ["first.json", "second.json"], records_in, agree)
+    with pytest.raises(
+        UsageError, match=r"row 1: result: not 10\.0 in .*second.* or .*first\.json$"
+    ):
+        read_rows(path, "function", ["second.json", "first.json"], records_in, agree)
+
+
+def test_a_row_that_names_no_record_is_told_where_there_is_none(tmp_path: Path) -> None:
+    path = two_files(tmp_path, {"func-2": {"result": "10.0"}}, {})
+    places = r".*first\.json or .*second\.json$"
+    with pytest.raises(UsageError, match=r"row 1: create_kwargs.id: 'func-1' is not in " + places):
+        read_rows(path, "function", ["first.json", "second.json"], records_in, agree)
+    with pytest.raises(
+        UsageError, match=r"create_kwargs.title: 'func-2' is not in .*second\.json$"
+    ):
+        read_rows(path, "function", ["second.json"], records_in, agree, named_by="title")
+    rows = parquet_rows(path, "FunctionGym")
+    with pytest.raises(UsageError, match=r"rows\.parquet, row 0: .*id: 'func-2' is nowhere$"):
+        join_rows(path, "function", rows, {}, take, absent="is nowhere")
+
+
+def test_joining_leaves_the_records_as_they_are(tmp_path: Path) -> None:
+    """Two rows may name one record, each with a prompt of its own."""
+    path = write(tmp_path, row())
+    records: dict[str, dict[str, Any]] = {"func-1": {"result": "10.0"}}
+    rows = parquet_rows(path, "FunctionGym") * 2
+    tasks = join_rows(path, "function", rows, records, take, absent="")
+    assert records == {"func-1": {"result": "10.0"}}
+    assert [task.data["result"] for task in tasks] == ["10.0"] * 2
 
 
 # ---- the official data

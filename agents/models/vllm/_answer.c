@@ -11,6 +11,7 @@
 #include <Python.h>
 #include <float.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -47,24 +48,27 @@ static const char *skip_space(const char *at) {
     return at;
 }
 
-/* The text between quotes, where every character stands for itself. */
+/* What stands for itself between quotes: printable ASCII but the quote and the backslash. */
+static const bool plain[256] = {
+    [' '] = true, [33] = true, [35 ... 91] = true, [93 ... 126] = true,
+};
+
+/* The text between quotes. */
 static const char *read_text(const char *at, const char **text, Py_ssize_t *length) {
     if (*at != '"') return NULL;
     const char *from = ++at;
-    while (*at != '"') {
-        if ((unsigned char)*at < 0x20 || (unsigned char)*at >= 0x7f || *at == '\\') return NULL;
-        at++;
-    }
+    while (plain[(unsigned char)*at]) at++;
     *text = from;
     *length = at - from;
-    return at + 1;
+    return *at == '"' ? at + 1 : NULL;
 }
 
 static int is(const char *text, Py_ssize_t length, const char *word) {
     return strlen(word) == (size_t)length && memcmp(text, word, (size_t)length) == 0;
 }
 
-/* A number of JSON's, as a double. Exact, like Python's: what is not certain to be goes there. */
+/* A number of JSON's, as a double; or only the place after it, where `number` is NULL. Exact, like
+   Python's: what is not certain to be goes there. */
 static const char *read_number(const char *at, double *number) {
     const char *from = at;
     uint64_t digits = 0;
@@ -97,6 +101,7 @@ static const char *read_number(const char *at, double *number) {
             if (exponent < 10000) exponent = exponent * 10 + (*at - '0');
         if (below) exponent = -exponent;
     }
+    if (!number) return at;
     if (whole && negative && !digits) return NULL; /* an int has no sign without a digit */
     scale += exponent;
 #if LDBL_MANT_DIG == 64 && (defined(__x86_64__) || defined(__i386__))
@@ -146,7 +151,6 @@ static const char *read_key(const char *at, const char **key, Py_ssize_t *length
 static const char *skip(const char *at, int deep) {
     const char *text;
     Py_ssize_t length;
-    double number;
     if (deep > DEEPEST) return NULL;
     switch (*at) {
     case '"':
@@ -172,7 +176,7 @@ static const char *skip(const char *at, int deep) {
         }
     }
     default:
-        return read_number(at, &number);
+        return read_number(at, NULL);
     }
 }
 

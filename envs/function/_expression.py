@@ -13,8 +13,6 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from operator import itemgetter
 
-NAMES = "abcd"
-
 MAX_CHARS = 256
 MAX_NODES = 64
 MAX_DEPTH = 24
@@ -27,7 +25,8 @@ class ExpressionError(ValueError):
 
 _Value = Callable[[Sequence[float]], float]
 
-_TOKEN = re.compile(r"\s*(?:([0-9]+\.?[0-9]*|\.[0-9]+)|([a-d])|(\*\*|[-+*/()]))", re.ASCII)
+_TOKEN = re.compile(r"[0-9]+\.?[0-9]*|\.[0-9]+|[a-d]|\*\*|[-+*/()]|\S", re.ASCII)
+"""A token, or else the one character that begins none."""
 
 
 class Expression:
@@ -58,105 +57,76 @@ def expression(text: str) -> Expression:
 
 
 class _Parser:
-    """Recursive descent with one token of lookahead; counts what it builds."""
+    """Precedence climbing with one token of lookahead; counts what it builds."""
 
     def __init__(self, text: str) -> None:
         if len(text) > MAX_CHARS:
             raise ExpressionError(f"an expression has at most {MAX_CHARS} characters")
         self._text = text
-        self._tokens = [*_tokens(text), ""]  # the empty one is the end
-        self._at = 0
+        # What is still to be read, the next token last; the empty one is the end.
+        self._left = ["", *reversed(_TOKEN.findall(text.rstrip()))]
         self._nodes = 0
         self._depth = 0
 
     def parse(self) -> _Value:
-        value = self._sum()
-        if self._peek():
-            raise self._unexpected()
-        return value
-
-    def _sum(self) -> _Value:
-        left = self._product()
-        while self._peek() in ("+", "-"):
-            left = self._binary(self._next(), left, self._product())
-        return left
-
-    def _product(self) -> _Value:
-        left = self._signed()
-        while self._peek() in ("*", "/"):
-            left = self._binary(self._next(), left, self._signed())
-        return left
-
-    def _signed(self) -> _Value:
-        # Every way to nest passes here, so here is where depth is counted.
-        self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise ExpressionError(f"{self._text!r} is nested deeper than {MAX_DEPTH}")
-        if self._peek() in ("+", "-"):
-            sign = self._next()
-            value = self._signed()
-            if sign == "-":
-                value = self._node(_negate(value))
-        else:
-            value = self._power()
-        self._depth -= 1
-        return value
-
-    def _power(self) -> _Value:
-        base = self._atom()
-        if self._peek() != "**":
-            return base
-        return self._binary(self._next(), base, self._signed())
-
-    def _atom(self) -> _Value:
-        token = self._next()
-        if token == "(":
-            value = self._sum()
-            if self._next() != ")":
-                raise ExpressionError(f"a parenthesis is not closed in {self._text!r}")
-            return value
-        if token and token in NAMES:
-            return self._node(itemgetter(NAMES.index(token)))
-        if token and token[0] in "0123456789.":
-            number = float(token)
-            if number > MAX_CONSTANT:
-                raise ExpressionError(f"{token} is too large; constants go up to {MAX_CONSTANT:g}")
-            return self._node(_constant(number))
-        self._at -= 1
-        raise self._unexpected()
-
-    def _binary(self, operator: str, left: _Value, right: _Value) -> _Value:
-        return self._node(_BINARY[operator](left, right))
-
-    def _node(self, value: _Value) -> _Value:
-        self._nodes += 1
+        value = self._chain(0)
+        if self._left[-1]:
+            raise self._unexpected(self._left[-1])
         if self._nodes > MAX_NODES:
             raise ExpressionError(f"{self._text!r} has more than {MAX_NODES} parts")
         return value
 
-    def _peek(self) -> str:
-        return self._tokens[self._at]
+    def _chain(self, floor: int) -> _Value:
+        """Operands joined by operators that all bind tighter than `floor`."""
+        left = self._operand()
+        while (binds := _BINDS.get(self._left[-1], 0)) > floor:
+            join = _BINARY[self._left.pop()]
+            left = join(left, self._chain(binds))
+            self._nodes += 1
+        return left
 
-    def _next(self) -> str:
-        token = self._tokens[self._at]
-        self._at += 1
-        return token
+    def _operand(self) -> _Value:
+        """An atom with its signs and its power. Signs bind looser than a power on their right and
+        tighter than one on their left."""
+        # Every way to nest passes here, so here is where depth is counted.
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise ExpressionError(f"{self._text!r} is nested deeper than {MAX_DEPTH}")
+        token = self._left.pop()
+        if token == "-":
+            value = _negate(self._operand())
+            self._nodes += 1
+        elif token == "+":
+            value = self._operand()
+        else:
+            value = self._atom(token)
+            if self._left[-1] == "**":
+                self._left.pop()
+                value = _raise(value, self._operand())
+                self._nodes += 1
+        self._depth -= 1
+        return value
 
-    def _unexpected(self) -> ExpressionError:
-        found = repr(self._peek()) if self._peek() else "the end"
+    def _atom(self, token: str) -> _Value:
+        if token == "(":
+            value = self._chain(0)
+            if self._left.pop() != ")":
+                raise ExpressionError(f"a parenthesis is not closed in {self._text!r}")
+            return value
+        self._nodes += 1
+        if (name := _NAMED.get(token)) is not None:
+            return name
+        try:
+            number = float(token.encode())  # of a text it would read the digits of any script
+        except ValueError:
+            raise self._unexpected(token) from None
+        if number > MAX_CONSTANT:
+            raise ExpressionError(f"{token} is too large; constants go up to {MAX_CONSTANT:g}")
+        return _constant(number)
+
+    def _unexpected(self, token: str) -> ExpressionError:
+        found = repr(token) if token else "the end"
         return ExpressionError(f"{found} is not expected there in {self._text!r}")
-
-
-def _tokens(text: str) -> list[str]:
-    found: list[str] = []
-    at, end = 0, len(text.rstrip())
-    while at < end:
-        match = _TOKEN.match(text, at)
-        if match is None:
-            raise ExpressionError(f"{text[at:].strip()[:1]!r} means nothing in {text!r}")
-        found.append(match.group().strip())
-        at = match.end()
-    return found
 
 
 def _constant(number: float) -> _Value:
@@ -195,10 +165,12 @@ def _raise(left: _Value, right: _Value) -> _Value:
     return power
 
 
+_NAMED: dict[str, _Value] = {name: itemgetter(at) for at, name in enumerate("abcd")}
+
 _BINARY: dict[str, Callable[[_Value, _Value], _Value]] = {
     "+": _add,
     "-": _subtract,
     "*": _multiply,
     "/": _divide,
-    "**": _raise,
 }
+_BINDS = {"+": 1, "-": 1, "*": 2, "/": 2}

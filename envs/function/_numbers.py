@@ -19,7 +19,7 @@ def parse_numbers(text: str) -> list[float]:
     `.5` is 5, `5-3` is 5 and -3, `1e3` is 1 and 3, `1,000` is 1 and 0, and digits of any script
     count. Any text is fine.
     """
-    return [float(found) for found in _NUMBER.findall(text)]
+    return list(map(float, _NUMBER.findall(text)))
 
 
 def parse_answer(text: str) -> float | None:
@@ -47,4 +47,4 @@ def answers_match(submitted: object, correct: object) -> bool:
 
 def spoken(numbers: Sequence[float]) -> str:
     """Numbers the way every feedback of this gym lists them: [1.0, 2.0, 3.0, 4.0]."""
-    return "[" + ", ".join(map(repr, numbers)) + "]"
+    return repr([*numbers])

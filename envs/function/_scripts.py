@@ -17,6 +17,8 @@ from ._tasks import puzzle
 _LOOK_UP = Action("search", "test")
 _GIVE_UP = Action("finish", "")
 
+_TRIED = [str(number) for number in range(1, 11)]
+
 
 def expert(task: Task, rng: Random) -> Script:
     """The ceiling: tries the rule twice, looks up the test case, and answers right."""
@@ -113,7 +115,7 @@ def _swapped(case: Sequence[float]) -> list[str]:
 
 
 def _trial(rng: Random) -> Action:
-    return Action("action", " ".join(map(str, rng.choices(range(1, 11), k=4))))
+    return Action("action", " ".join(rng.choices(_TRIED, k=4)))
 
 
 def _answer(number: float) -> Action:

@@ -8,7 +8,7 @@ call of another tool or with arguments that are no object is dropped.
 from __future__ import annotations
 
 import json
-from typing import Any, TypeGuard, cast
+from typing import Any
 
 import msgspec
 
@@ -18,6 +18,7 @@ TOOL = "interact_with_env"
 CHOICES = ("action", "answer", "search", "finish")
 
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
+_OPEN_CHARS = len(_OPEN)
 
 # Whoever keeps an action keeps its choice: one string for all, not one a turn.
 _CHOICES = {choice: choice for choice in CHOICES}
@@ -71,12 +72,12 @@ def read_calls(text: str) -> tuple[Action, ...]:
     # Linear in the text: a reply may be all opening tags.
     start = text.find(_OPEN)
     while start >= 0:
-        start += len(_OPEN)
+        start += _OPEN_CHARS
         end = text.find(_CLOSE, start)
         if end < 0:
             break
         block = text[start:end].strip()
-        start = text.find(_OPEN, end + len(_CLOSE))
+        start = text.find(_OPEN, end)
         try:
             call = _decode(block)
         except msgspec.ValidationError:  # a number that no float holds
@@ -89,29 +90,23 @@ def read_calls(text: str) -> tuple[Action, ...]:
     return tuple(actions)
 
 
-def _action(call: object) -> Action | None:
+def _action(call: Any) -> Action | None:
     """The action that decoded JSON spells. By hand: converting it by a schema takes longer than
     decoding it, and this runs every turn."""
-    if not isinstance(call, dict):
+    try:  # of all that JSON can spell, an object alone has a `get`
+        arguments, other = call.get("arguments"), call.get("parameters")
+        if arguments is None:
+            arguments, other = other, None
+        said, content = arguments.get("choice"), arguments.get("content")
+        named = call.get("name") == TOOL and isinstance(said, str)
+        if not named or (other is not None and not isinstance(other.get("choice"), str)):
+            return None
+    except AttributeError:
         return None
-    fields = cast("dict[str, Any]", call)
-    arguments, other = fields.get("arguments"), fields.get("parameters")
-    if arguments is None:
-        arguments, other = other, None
-    if fields.get("name") != TOOL or not _are_arguments(arguments):
-        return None
-    if other is not None and not _are_arguments(other):
-        return None
-    said = arguments["choice"]
     choice = _CHOICES.get(said) or _CHOICES.get(said.strip().lower())
-    content = arguments.get("content")
     if choice is None or (content is None and choice != "finish"):
         return None
     return Action(choice, _text(content, choice))
-
-
-def _are_arguments(value: Any) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict) and isinstance(cast("dict[str, Any]", value).get("choice"), str)
 
 
 def whole_text(text: str) -> str:

@@ -55,6 +55,9 @@ class End(StrEnum):
     ENV_ERROR = "env_error"
     CANCELLED = "cancelled"
 
+    # By its value, as it compares; an enum's own hash is a function in Python.
+    __hash__ = str.__hash__
+
     @property
     def finished(self) -> bool:
         """The dialogue ran its course: its reward means something and is trained on."""

@@ -265,9 +265,9 @@ class _Run:
 
     def _make(self, task: Task, key: Key, attempt: int) -> Dialogue | Outcome:
         """A fresh dialogue, or the outcome of an environment that could not even be built."""
-        seed = self.seeds.at(key.group, "task", task.id, "sample", key.sample)
+        path = (key.group, "task", task.id, "sample", key.sample, "attempt", attempt)
         try:
-            return self.make(task, key, seed.at("attempt", attempt))
+            return self.make(task, key, self.seeds.at(*path))
         except PartyError as error:
             return Outcome(end=end_of(error), detail=describe(error))
 

@@ -49,20 +49,29 @@ class EnvSeat:
             step = await self._env.step(action)
             feedback.append(step.feedback)
             reward += step.reward
-            for name, value in step.parts.items():
-                parts[name] = parts.get(name, 0.0) + value
+            parts = _sums(parts, step.parts) if parts else dict(step.parts)
             if step.done or step.user_ended:
                 end = End.USER_ENDED if step.user_ended else End.DONE
                 break
         # Most turns earn what the one before did, and a live dialogue keeps them all: one dict
         # serves both.
-        if parts == self._parts:
-            parts = self._parts
-        self._parts = parts
+        if parts != self._parts:
+            self._parts = _sums({}, parts)
         text = whole_text("\n".join(feedback))
         return Observation(
-            messages=(Message("tool", text),), feedback=text, reward=reward, parts=parts, end=end
+            messages=(Message("tool", text),),
+            feedback=text,
+            reward=reward,
+            parts=self._parts,
+            end=end,
         )
+
+
+def _sums(parts: Mapping[str, float], more: Mapping[str, float]) -> dict[str, float]:
+    sums = dict(parts)
+    for name, value in more.items():
+        sums[name] = sums.get(name, 0.0) + value
+    return sums
 
 
 def make_dialogues(

@@ -8,6 +8,7 @@ call of another tool or with arguments that are no object is dropped.
 from __future__ import annotations
 
 import json
+from json.encoder import encode_basestring
 from typing import Any
 
 import msgspec
@@ -51,7 +52,7 @@ SCHEMA: dict[str, Any] = {
 def write_call(action: Action) -> str:
     """The text of a call, spaced as `json.dumps` does: what models of this family are shown."""
     # A closing tag in what is said would end the call in its middle.
-    content = _to_json(action.content).replace(_CLOSE, "\\u003c/tool_call>")
+    content = encode_basestring(action.content).replace(_CLOSE, "\\u003c/tool_call>")
     begun = _BEGUN.get(action.choice) or _begun(action.choice)
     return f"{begun}{content}}}}}\n</tool_call>"
 

@@ -133,14 +133,36 @@ async def converse(
 
 
 async def _exchange(dialogue: Dialogue, outcome: Outcome, most_chars: int, slot: Slot) -> End:
-    agent, environment = dialogue.agent, dialogue.environment
+    agent, environment, turns = dialogue.agent, dialogue.environment, outcome.turns
     pulse = slot.pulse
-    slot.waits = Wait.ENVIRONMENT
-    slot.since_s = pulse.now_s
-    observation = await _observe(environment, None)
-    chars = _chars(observation, most_chars)
-    outcome.opening = observation.messages
-    while observation.end is None:
+    reply: Reply | None = None
+    chars = 0
+    while True:
+        slot.waits = Wait.ENVIRONMENT
+        slot.since_s = pulse.now_s
+        try:
+            observation = await environment.receive(reply)
+        except BaseException as error:
+            _blame_environment(error)
+            raise
+        chars += _chars(observation, most_chars)
+        if reply is None:
+            outcome.opening = observation.messages
+        else:
+            pulse.turns += 1
+            turns.append(
+                Turn(
+                    text=reply.text,
+                    actions=reply.actions,
+                    feedback=observation.feedback,
+                    reward=observation.reward,
+                    parts=observation.parts,
+                )
+            )
+        if observation.end is not None:
+            return observation.end
+        if reply is not None and len(turns) >= dialogue.max_turns:
+            return End.MAX_TURNS
         if chars > most_chars:
             return _no_room(outcome, chars, most_chars)
         slot.waits = Wait.MODEL
@@ -157,49 +179,28 @@ async def _exchange(dialogue: Dialogue, outcome: Outcome, most_chars: int, slot:
         if reply.end is not None:
             if reply.end is not End.CONTEXT_FULL:
                 pulse.turns += 1
-                outcome.turns.append(Turn(text=reply.text, actions=reply.actions))
+                turns.append(Turn(text=reply.text, actions=reply.actions))
             return reply.end
-        slot.waits = Wait.ENVIRONMENT
-        slot.since_s = pulse.now_s
-        observation = await _observe(environment, reply)
-        chars += _chars(observation, most_chars)
-        pulse.turns += 1
-        outcome.turns.append(
-            Turn(
-                text=reply.text,
-                actions=reply.actions,
-                feedback=observation.feedback,
-                reward=observation.reward,
-                parts=observation.parts,
-            )
-        )
-        if observation.end is None and len(outcome.turns) >= dialogue.max_turns:
-            return End.MAX_TURNS
-    return observation.end
 
 
-async def _observe(environment: Environment, reply: Reply | None) -> Observation:
-    """Ask the environment; what its code raises becomes an `EnvError`, once, here."""
-    try:
-        observation = await environment.receive(reply)
-    except PartyError:
-        raise
-    except Exception as error:
+def _blame_environment(error: BaseException) -> None:
+    """Raise `EnvError`, once, here, for what an environment's code let out; not for what is a
+    party's error already, nor for a cancellation of ours."""
+    if isinstance(error, PartyError):
+        return
+    if isinstance(error, Exception):
         raise EnvError(describe(error)) from error
-    except anyio.get_cancelled_exc_class() as error:
-        if being_cancelled():
-            raise
+    if isinstance(error, anyio.get_cancelled_exc_class()) and not being_cancelled():
         raise EnvError(describe(foreign("environment", error))) from error
-    # Checked here, because further on it would be a reward of nan in a batch, or text that no
-    # store can hold: the environment's failure, found in somebody else's room.
-    if not isfinite(observation.reward):
-        raise EnvError(f"the environment gave the reward {observation.reward}")
-    return observation
 
 
 def _chars(observation: Observation, most: int) -> int:
-    """The characters of an observation. Raises `EnvError` when they alone are too many: before the
-    agent sees them, because rendering and tokenising 100 MB holds the loop for half a minute."""
+    """The characters of an observation that a dialogue can go on with. Raises `EnvError` for one
+    that it cannot, before the agent sees it: rendering and tokenising 100 MB holds the loop for half
+    a minute. And further on it would be a reward of nan in a batch: the environment's failure, found
+    in somebody else's room."""
+    if not isfinite(observation.reward):
+        raise EnvError(f"the environment gave the reward {observation.reward}")
     chars = len(observation.feedback)
     for message in observation.messages:
         # Feedback is mostly the very text of a message, and then held once.

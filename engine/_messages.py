@@ -182,7 +182,7 @@ class Trajectory(Struct, frozen=True, kw_only=True, tag="trajectory"):
     @property
     def reward(self) -> float:
         """The sum of the turns' rewards; means nothing when the dialogue failed."""
-        return sum(turn.reward for turn in self.turns)
+        return sum([turn.reward for turn in self.turns])
 
     @property
     def rewards(self) -> tuple[float, ...]:

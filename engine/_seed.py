@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 from random import Random
+from struct import Struct
 
 
 class Seed:
@@ -35,11 +36,13 @@ class Seed:
 
     def integer(self) -> int:
         """A number in [0, 2**63): what numpy, torch and SQLite take as a seed."""
-        return int.from_bytes(self._digest[:8], "little") >> 1
+        first: int = _first(self._digest)[0]
+        return first >> 1
 
     def integer_at(self, part: str | int) -> int:
         """`(self / part).integer()`, which a turn draws, without the seed between."""
-        return int.from_bytes(_digest(self._digest, part)[:8], "little") >> 1
+        first: int = _first(_digest(self._digest, part))[0]
+        return first >> 1
 
     def random(self) -> Random:
         """A generator of its own, at the start of this path's stream."""
@@ -67,3 +70,4 @@ def _digest(parent: bytes, part: str | int) -> bytes:
 # A copy of a state that was set up once is cheaper than setting one up: a turn draws a seed.
 _empty = blake2b(digest_size=16).copy
 _blank = object.__new__
+_first = Struct("<Q").unpack_from

@@ -33,6 +33,9 @@ from ._snapshot import Hop, Wait
 from ._store import Store
 from ._watchdog import open_watchdog
 
+BURST = 4
+"""Dialogues that admission starts before it lets others run. Making one can take a millisecond."""
+
 
 class Rollouts:
     """Running rollouts: a stream of closed groups and the counts so far."""
@@ -187,6 +190,7 @@ class _Run:
         self.places = Credits(config.live, "places for live dialogues")
         self.stats = RolloutStats()
         self.roster = Roster(phase, board.pulse, self.stats, deadline_s=config.deadline_s)
+        self.burst = BURST
         self.untaken = 0  # groups that hold a credit and have not been taken from the stream
 
     async def admit(self, begun: Iterator[Carried]) -> None:
@@ -209,9 +213,7 @@ class _Run:
             for one in begun:
                 group = await self._open_group(one)
                 for sample in group.missing:
-                    self.roster.admission = Wait.PLACES
-                    await self.places.acquire()
-                    self.roster.admission = Wait.NOTHING
+                    await self._take_place()
                     self._start(dialogues, group, sample)
             self.roster.admission = Wait.TASKS
 
@@ -233,6 +235,16 @@ class _Run:
                     self._start(dialogues, group, sample)
             self.roster.admission = Wait.PLACES if wave else Wait.TASKS
         return bool(wave)
+
+    async def _take_place(self) -> None:
+        """A place for one more dialogue. Lets others run once in `BURST` places at the latest."""
+        self.burst -= 1
+        if self.burst and self.places.acquire_nowait():
+            return
+        self.burst = BURST
+        self.roster.admission = Wait.PLACES
+        await self.places.acquire()
+        self.roster.admission = Wait.NOTHING
 
     async def _open_group(self, begun: Carried) -> _OpenGroup:
         roster = self.roster
@@ -261,7 +273,8 @@ class _Run:
         self.stats.admitted += 1
         self.stats.live += 1
         run = self._run if self.observer is None else self._run_observed
-        dialogues.start_soon(run, group, key, self._make(group.task, key, 0))
+        dialogue = self._make(group.task, key, 0)
+        dialogues.start_soon(run, group, key, dialogue, name="dialogue")
 
     def _make(self, task: Task, key: Key, attempt: int) -> Dialogue | Outcome:
         """A fresh dialogue, or the outcome of an environment that could not even be built."""

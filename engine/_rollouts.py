@@ -17,7 +17,6 @@ from contextlib import asynccontextmanager, closing, nullcontext
 from itertools import chain
 
 import anyio
-from anyio.abc import TaskGroup
 
 from ._board import Board, Roster, Source
 from ._credits import Credits
@@ -25,6 +24,7 @@ from ._dialogue import Dialogue, MakeDialogue, Outcome, converse, describe, end_
 from ._errors import PartyError, UsageError, one_error
 from ._handover import Handover
 from ._messages import End, Fate, Group, Key, Task, Trajectory
+from ._nursery import Nursery, open_nursery
 from ._observer import Observer, Watch, watched
 from ._park import checkpoint
 from ._rollout_config import Carried, MayRetry, RolloutConfig, RolloutStats
@@ -209,7 +209,7 @@ class _Run:
                 self.credits.release(self.untaken)
 
     async def _admit_each(self, begun: Iterator[Carried]) -> None:
-        async with anyio.create_task_group() as dialogues:
+        async with open_nursery() as dialogues:
             for one in begun:
                 group = await self._open_group(one)
                 for sample in group.missing:
@@ -228,7 +228,7 @@ class _Run:
             wave.append(await self._open_group(one))
             if len(wave) == self.config.wave:
                 break
-        async with anyio.create_task_group() as dialogues:
+        async with open_nursery() as dialogues:
             for group in wave:
                 for sample in group.missing:
                     self.places.acquire_nowait()
@@ -268,7 +268,7 @@ class _Run:
         await self.groups.give(group)
         self.untaken -= 1
 
-    def _start(self, dialogues: TaskGroup, group: _OpenGroup, sample: int) -> None:
+    def _start(self, dialogues: Nursery, group: _OpenGroup, sample: int) -> None:
         key = Key(group.ordinal, sample)
         self.stats.admitted += 1
         self.stats.live += 1

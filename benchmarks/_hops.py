@@ -61,38 +61,52 @@ class _BareTrio:
         return trio.lowlevel.Abort.SUCCEEDED
 
 
-class _Gate:
-    """Opens when all its tasks have come: what they cost to start is no hop."""
+class _Line:
+    """Every pair crosses it once; knows when the last did."""
 
-    def __init__(self, tasks: int) -> None:
-        self._missing = tasks
-        self._open = anyio.Event()
-        self.opened_s = self.opened_cpu_s = 0.0
+    def __init__(self, pairs: int) -> None:
+        self._missing = pairs
+        self.crossed_s = self.crossed_cpu_s = 0.0
 
-    async def __call__(self) -> None:
+    def cross(self) -> None:
         self._missing -= 1
         if not self._missing:
-            self.opened_s, self.opened_cpu_s = time.perf_counter(), time.process_time()
-            self._open.set()
-        await self._open.wait()
+            self.crossed_s, self.crossed_cpu_s = time.perf_counter(), time.process_time()
 
 
 class _Pairs:
-    """One way to join two tasks: `start` starts a pair, each of whose tasks passes the gate."""
+    """One way to join two tasks: pairs that make one round after another, all at once.
+
+    The clock runs from when all have made a first round, beyond `rounds`, to when all are through:
+    what it costs to start and to end tasks and actors is no hop. So each task passes the gate, and
+    one of each pair crosses `start` and `finish`.
+    """
 
     def __init__(self, pairs: int, rounds: int, tasks_a_pair: int) -> None:
         self.pairs = pairs
         self.rounds = rounds
-        self.gate = _Gate(pairs * tasks_a_pair)
+        self.start = _Line(pairs)
+        self.finish = _Line(pairs)
+        self._to_come = pairs * tasks_a_pair
+        self._open = anyio.Event()
 
-    async def rates(self, start: Callable[[TaskGroup], object]) -> tuple[float, float]:
-        """Round trips a second, and a CPU second."""
+    async def gate(self) -> None:
+        """Opens when all tasks have come."""
+        self._to_come -= 1
+        if not self._to_come:
+            self._open.set()
+        await self._open.wait()
+
+    async def rates(self, begin: Callable[[TaskGroup], object]) -> tuple[float, float]:
+        """Round trips a second, and a CPU second; `begin` starts a pair's tasks."""
         async with anyio.create_task_group() as tasks:
             for _ in range(self.pairs):
-                start(tasks)
+                begin(tasks)
         trips = self.pairs * self.rounds
-        wall = time.perf_counter() - self.gate.opened_s
-        return trips / wall, trips / (time.process_time() - self.gate.opened_cpu_s)
+        return (
+            trips / (self.finish.crossed_s - self.start.crossed_s),
+            trips / (self.finish.crossed_cpu_s - self.start.crossed_cpu_s),
+        )
 
 
 async def _bare(pairs: int, rounds: int, backend: str) -> tuple[float, float]:
@@ -101,22 +115,25 @@ async def _bare(pairs: int, rounds: int, backend: str) -> tuple[float, float]:
 
     async def ping(there: Any, back: Any) -> None:
         await run.gate()
-        for number in range(rounds):
+        for number in range(rounds + 1):
             there.put(number)
             await back.get()
+            if not number:
+                run.start.cross()
+        run.finish.cross()
 
     async def pong(there: Any, back: Any) -> None:
         await run.gate()
-        for number in range(rounds):
+        for number in range(rounds + 1):
             await there.get()
             back.put(number)
 
-    def start(tasks: TaskGroup) -> None:
+    def begin(tasks: TaskGroup) -> None:
         there, back = make(), make()
         tasks.start_soon(ping, there, back)
         tasks.start_soon(pong, there, back)
 
-    return await run.rates(start)
+    return await run.rates(begin)
 
 
 async def _mailboxes(pairs: int, rounds: int) -> tuple[float, float]:
@@ -124,22 +141,25 @@ async def _mailboxes(pairs: int, rounds: int) -> tuple[float, float]:
 
     async def ping(there: Mailbox[int], back: Mailbox[int]) -> None:
         await run.gate()
-        for number in range(rounds):
+        for number in range(rounds + 1):
             await there.put(number)
             await back.get()
+            if not number:
+                run.start.cross()
+        run.finish.cross()
 
     async def pong(there: Mailbox[int], back: Mailbox[int]) -> None:
         await run.gate()
-        for number in range(rounds):
+        for number in range(rounds + 1):
             await there.get()
             await back.put(number)
 
-    def start(tasks: TaskGroup) -> None:
+    def begin(tasks: TaskGroup) -> None:
         there, back = Mailbox[int](CAPACITY), Mailbox[int](CAPACITY)
         tasks.start_soon(ping, there, back)
         tasks.start_soon(pong, there, back)
 
-    return await run.rates(start)
+    return await run.rates(begin)
 
 
 async def _told(pairs: int, rounds: int) -> tuple[float, float]:
@@ -150,7 +170,10 @@ async def _told(pairs: int, rounds: int) -> tuple[float, float]:
         over = anyio.Event()
 
         async def near(number: int) -> None:
-            if number == rounds:
+            if number == 1:
+                run.start.cross()
+            if number == rounds + 1:
+                run.finish.cross()
                 over.set()
             else:
                 await far_actor.tell(number + 1)
@@ -179,8 +202,11 @@ async def _asked(pairs: int, rounds: int) -> tuple[float, float]:
     async def pair() -> None:
         async with open_actor(echo, capacity=CAPACITY) as actor:
             await run.gate()
-            for number in range(rounds):
+            for number in range(rounds + 1):
                 await actor.ask(number)
+                if not number:
+                    run.start.cross()
+            run.finish.cross()
 
     return await run.rates(lambda tasks: tasks.start_soon(pair))
 

@@ -177,7 +177,7 @@ class Mailbox(Generic[T]):
                 raise MailboxClosed(f"{self.name} is closed and empty")
             parked = self._receivers.enter()
             try:
-                await parked.sleep()
+                await parked
             except BaseException:
                 self._receivers.leave(parked)
                 raise

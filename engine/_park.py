@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Generator
 from types import coroutine
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from anyio import get_current_task
 
 if TYPE_CHECKING:
-    import asyncio
-
     import trio
 
 T = TypeVar("T")
@@ -71,69 +69,64 @@ def being_cancelled() -> bool:
 
 
 class Parked(Protocol):
-    """A task that is about to sleep, or asleep."""
+    """A task that is about to sleep, or asleep: what of asyncio's future that takes."""
 
-    @property
-    def woken(self) -> bool:
-        """Whether a wake-up was spent on it."""
+    def __await__(self) -> Generator[Any, None, None]: ...
+
+    def done(self) -> bool:
+        """Whether a wake-up would be lost: it has had one, or is gone."""
         ...
 
-    def sleep(self) -> Awaitable[None]: ...
+    def cancelled(self) -> bool:
+        """Asked of one whose sleep ended in an error: whether it had no wake-up before that."""
+        ...
 
-    def wake(self) -> bool:
-        """Make the task runnable; False when it is gone (cancelled) and the wake-up is unused."""
+    def set_result(self, result: None, /) -> None:
+        """Make the task runnable."""
         ...
 
 
-class _AsyncioParked:
-    __slots__ = ("future",)
-
-    def __init__(self) -> None:
-        self.future: asyncio.Future[None] = (
-            sys.modules["asyncio"].get_running_loop().create_future()
-        )
-
-    def sleep(self) -> Awaitable[None]:
-        return self.future
-
-    @property
-    def woken(self) -> bool:
-        # asyncio can cancel a task after its future was set.
-        return self.future.done() and not self.future.cancelled()
-
-    def wake(self) -> bool:
-        if self.future.done():
-            return False
-        self.future.set_result(None)
-        return True
+def _asyncio_parked() -> Parked:
+    future: Parked = sys.modules["asyncio"].get_running_loop().create_future()
+    return future
 
 
 class _TrioParked:
-    __slots__ = ("_trio", "task")
+    """The running task as a future of asyncio's would have it, as far as `Parked` goes."""
+
+    __slots__ = ("_lowlevel", "_task")
 
     def __init__(self) -> None:
-        self._trio = sys.modules["trio"].lowlevel
-        self.task: trio.lowlevel.Task | None = self._trio.current_task()
+        self._lowlevel = sys.modules["trio"].lowlevel
+        self._task: trio.lowlevel.Task | None = self._lowlevel.current_task()
 
-    def sleep(self) -> Awaitable[None]:
-        slept: Awaitable[None] = self._trio.wait_task_rescheduled(self.abort)
+    def __await__(self) -> Generator[Any, None, None]:
+        slept: Generator[Any, None, None]
+        slept = self._lowlevel.wait_task_rescheduled(self._abort).__await__()
         return slept
 
-    @property
-    def woken(self) -> bool:
-        return False  # a task that was woken is not cancelled any more
+    def done(self) -> bool:
+        return self._task is None
 
-    def wake(self) -> bool:
-        if self.task is None:
-            return False
-        task, self.task = self.task, None
-        self._trio.reschedule(task)
-        return True
+    def cancelled(self) -> bool:
+        return True  # a task that was woken is not cancelled any more
 
-    def abort(self, _raise_cancel: object) -> trio.lowlevel.Abort:
-        self.task = None
-        aborted: trio.lowlevel.Abort = self._trio.Abort.SUCCEEDED
+    def set_result(self, _: None) -> None:
+        task, self._task = self._task, None
+        self._lowlevel.reschedule(task)
+
+    def _abort(self, _raise_cancel: object) -> trio.lowlevel.Abort:
+        self._task = None
+        aborted: trio.lowlevel.Abort = self._lowlevel.Abort.SUCCEEDED
         return aborted
+
+
+def _nowhere() -> Parked:
+    raise RuntimeError("no loop was seen yet")
+
+
+def _maker() -> Callable[[], Parked]:
+    return _TrioParked if _running_trio() else _asyncio_parked
 
 
 class Lot:
@@ -143,49 +136,72 @@ class Lot:
     wake-up whose task was cancelled before it ran is passed on to the next, so none is lost.
     """
 
-    __slots__ = ("_parked",)
+    # Nearly always one task sleeps in a lot, or none. So the first has a place of its own: a deque
+    # takes 0.7 KiB while it is empty.
+    __slots__ = ("_first", "_make", "_others")
 
     def __init__(self) -> None:
-        self._parked: deque[Parked] = deque()
+        self._first: Parked | None = None
+        self._others: deque[Parked] | None = None
+        self._make: Callable[[], Parked] = _nowhere
 
     def __len__(self) -> int:
-        return len(self._parked)
+        return (self._first is not None) + len(self._others or ())
 
     async def park(self) -> None:
         """Sleep until woken. Cancellation leaves nothing behind."""
         parked = self.enter()
         try:
-            await parked.sleep()
+            await parked
         except BaseException:
             self.leave(parked)
             raise
 
     def enter(self) -> Parked:
-        """`park` by hand, where its coroutine would cost: await what `sleep` of this returns, and
-        `leave` if that raises."""
-        parked: Parked = _TrioParked() if _running_trio() else _AsyncioParked()
-        self._parked.append(parked)
+        """`park` by hand, where its coroutine would cost: await what this returns, and `leave` if
+        that raises."""
+        try:
+            parked = self._make()
+        except RuntimeError:
+            # Nobody has parked here before, or on a loop of the other kind. Asking which kind runs
+            # costs more than to park.
+            self._make = _maker()
+            parked = self._make()
+        if self._first is None:
+            self._first = parked
+        elif self._others is None:
+            self._others = deque((parked,))
+        else:
+            self._others.append(parked)
         return parked
 
     def leave(self, parked: Parked) -> None:
         """It was cancelled. A wake-up that it has had is passed on."""
-        if parked.woken:
-            self.wake()
-        try:
-            self._parked.remove(parked)
-        except ValueError:  # it had been woken, so it is out already
-            pass
+        if parked.done() and not parked.cancelled():
+            self.wake()  # asyncio can cancel a task after its future was set
+        elif parked is self._first:
+            self._first = self._next()
+        elif self._others:
+            try:
+                self._others.remove(parked)
+            except ValueError:  # a wake-up has skipped it
+                pass
 
     def wake(self) -> bool:
         """Wake the task that has slept longest; False when nobody sleeps."""
-        while self._parked:
-            if self._parked.popleft().wake():
+        while self._first is not None:
+            parked, self._first = self._first, self._next()
+            if not parked.done():
+                parked.set_result(None)
                 return True
         return False
 
     def wake_all(self) -> None:
         while self.wake():
             pass
+
+    def _next(self) -> Parked | None:
+        return self._others.popleft() if self._others else None
 
 
 class OneShot(Generic[T]):
@@ -215,8 +231,10 @@ class OneShot(Generic[T]):
     def _settle(self, value: T | None, error: BaseException | None) -> bool:
         if self._abandoned or self._set:
             return False
-        if self._parked is not None and not self._parked.wake():
-            return False  # its waiter was cancelled, and has not run since to say so
+        if self._parked is not None:
+            if self._parked.done():
+                return False  # its waiter was cancelled, and has not run since to say so
+            self._parked.set_result(None)
         self._set, self._value, self._error = True, value, error
         return True
 
@@ -224,9 +242,9 @@ class OneShot(Generic[T]):
         if not self._set:
             if self._parked is not None:
                 raise RuntimeError("two tasks wait for a value that one of them gets")
-            self._parked = _TrioParked() if _running_trio() else _AsyncioParked()
+            self._parked = _maker()()
             try:
-                await self._parked.sleep()
+                await self._parked
             except BaseException:
                 self._abandoned = True
                 raise

@@ -57,23 +57,71 @@ async def test_a_cancelled_sleeper_leaves_nothing_behind() -> None:
     assert not lot.wake()
 
 
-async def test_a_wake_up_skips_a_sleeper_that_was_cancelled_in_the_same_instant() -> None:
-    lot, woken = Lot(), list[str]()
+async def test_whichever_sleeper_is_cancelled_the_others_keep_their_order() -> None:
+    for doomed in range(4):
+        lot, woken = Lot(), list[int]()
+        scopes = [anyio.CancelScope() for _ in range(4)]
+
+        async def sleeper(
+            number: int, lot: Lot, woken: list[int], within: anyio.CancelScope
+        ) -> None:
+            with within:
+                await lot.park()
+                woken.append(number)
+
+        async with anyio.create_task_group() as tasks:
+            for number, scope in enumerate(scopes):
+                tasks.start_soon(sleeper, number, lot, woken, scope)
+                await settle()
+            scopes[doomed].cancel()
+            await settle()
+            assert len(lot) == 3
+            while lot.wake():
+                await settle()
+        assert woken == [number for number in range(4) if number != doomed]
+        assert len(lot) == 0
+
+
+def test_a_lot_serves_one_loop_after_another_of_either_kind() -> None:
+    lot = Lot()
+
+    async def once() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lot.park)
+            await settle()
+            assert lot.wake()
+
+    for backend in ("asyncio", "trio", "trio", "asyncio", "asyncio"):
+        anyio.run(once, backend=backend)
+    assert len(lot) == 0
+
+
+@pytest.mark.parametrize("behind", [1, 3])
+async def test_a_wake_up_skips_a_sleeper_that_was_cancelled_in_the_same_instant(
+    behind: int,
+) -> None:
+    lot, woken = Lot(), list[int]()
     scope = anyio.CancelScope()
 
-    async def sleeper(name: str, within: anyio.CancelScope) -> None:
+    async def sleeper(number: int, within: anyio.CancelScope) -> None:
         with within:
             await lot.park()
-            woken.append(name)
+            woken.append(number)
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(sleeper, "first", scope)
+        tasks.start_soon(sleeper, 0, scope)
         await settle()
-        tasks.start_soon(sleeper, "second", anyio.CancelScope())
-        await settle()
+        for number in range(1, behind + 1):
+            tasks.start_soon(sleeper, number, anyio.CancelScope())
+            await settle()
         scope.cancel()  # and before it has run to say so:
         assert lot.wake()
-    assert woken == ["second"]
+        await settle()
+        assert woken == [1]
+        assert len(lot) == behind - 1
+        lot.wake_all()
+    # Trio runs those that are woken together in any order.
+    assert sorted(woken) == list(range(1, behind + 1))
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])

@@ -2,20 +2,24 @@
 
 Eight turns each: four trials, a look-up and three answers, the last one right. What the agent does
 is written as tool-call text and read back from it, as a model's would be, and it is shown the whole
-history every turn. A scripted model yields to the loop once in a few answers. `yielding` makes it
-yield at every one, as a dialogue whose every turn waits would: ten thousand of them then take turns
-at each turn, and each finds the caches cold.
+history every turn. A dialogue of scripts is over before the next begins, so here each waits in its
+first turn until all are there. Then a scripted model yields to the loop once in a few answers;
+`yielding` makes it yield at every one, as a dialogue whose every turn waits would: ten thousand of
+them then take turns at each turn, and each finds the caches cold.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import cast
+
+from anyio import Event
 
 from duologue.agents import TextAgent, read_calls, write_call
 from duologue.agents.models import Generation, Request, Sampling, ScriptedModel
@@ -34,7 +38,7 @@ from duologue.engine import (
     open_rollouts,
     open_store,
 )
-from duologue.envs import Step, find, make_dialogues, scripted_agent
+from duologue.envs import Step, find, make_dialogues
 
 TURNS = 8
 GYM = find("function")
@@ -45,26 +49,53 @@ def tasks(count: int) -> list[Task]:
     return list(islice(GYM.tasks("train", Seed(0)), count))
 
 
-class _Yields(ScriptedModel):
+class _Gate:
+    """Opens when so many wait at it."""
+
+    def __init__(self, wanted: int) -> None:
+        self._missing = wanted
+        self._open = Event()
+
+    async def arrive(self) -> None:
+        self._missing -= 1
+        if not self._missing:
+            self._open.set()
+        await self._open.wait()
+
+
+class _Gated(ScriptedModel):
+    """Waits at the gate in its first turn, and `yielding` yields to the loop in every other."""
+
+    def __init__(
+        self, script: Callable[[Sequence[Message]], str], gate: _Gate, yielding: bool
+    ) -> None:
+        super().__init__(script)
+        self._gate: _Gate | None = gate
+        self._yielding = yielding
+
     async def generate(self, request: Request) -> Generation:
-        await checkpoint()
+        if self._gate is not None:
+            gate, self._gate = self._gate, None
+            await gate.arrive()
+        elif self._yielding:
+            await checkpoint()
         return await super().generate(request)
 
 
-def _yielding(task: Task, session: str, seed: Seed) -> Agent:
-    """The same agent, whose model yields to the loop at every turn."""
+def _agent(task: Task, session: str, seed: Seed, *, gate: _Gate, yielding: bool) -> Agent:
+    """The gym's own scripted agent, whose model is gated."""
     script = GYM.scripts["benchmark"](task, (seed / "script").random())
-
-    model = _Yields(lambda messages: write_call(script(messages)))
+    model = _Gated(lambda messages: write_call(script(messages)), gate, yielding)
     return TextAgent(model, session=session, seed=seed, sampling=Sampling())
 
 
 async def dialogues(
-    count: int, live: int, *, durable: bool = False, yielding: bool = False
+    count: int, *, durable: bool = False, yielding: bool = False
 ) -> dict[str, float]:
-    """Turns a second, and the CPU of a turn, threads included; what of it is the gym's own."""
+    """Turns a second of `count` dialogues that are all alive at once, and the CPU of a turn,
+    threads included; what of it is the gym's own."""
     rows = tasks(count)
-    make = make_dialogues(GYM, _yielding if yielding else scripted_agent(GYM, "benchmark"))
+    make = make_dialogues(GYM, partial(_agent, gate=_Gate(count), yielding=yielding))
     with tempfile.TemporaryDirectory() as folder:
         async with AsyncExitStack() as stack:
             store = None
@@ -73,7 +104,7 @@ async def dialogues(
             began, cpu = time.perf_counter(), time.process_time()
             rollouts = await stack.enter_async_context(
                 open_rollouts(
-                    rows, make, seed=Seed(0), config=RolloutConfig(live=live), store=store
+                    rows, make, seed=Seed(0), config=RolloutConfig(live=count), store=store
                 )
             )
             async for _ in rollouts:

@@ -38,7 +38,7 @@ waits a second to be asked again."""
 _FILES_LEFT = 64
 """Files that our connections leave for everything else."""
 
-_AT_A_TURN = 32
+_AT_A_TURN = 16
 """Answers handed on before the loop looks around again: a few milliseconds of work."""
 
 _HEADS = 64

@@ -64,6 +64,10 @@ LOOPS: dict[str, dict[str, Any]] = {
     "trio": {"backend": "trio"},
 }
 
+PROBE_S = 0.025
+"""Between two looks at how late the loop is. Every 10 ms they were a twentieth of what is measured,
+because waking an idle processor is dear; a rollout looks every 50."""
+
 AT_ONCE = 2048
 """Requests the server is given at once. More are live than that in the last two rows of the bars:
 with 2 s replies it is given all of them, with 250 ms they wait their turn."""
@@ -121,7 +125,7 @@ async def measure(
     with tempfile.TemporaryDirectory(dir=".") as folder:
         began, cpu, server = time.perf_counter(), time.process_time(), cpu_of(pid)
         async with (
-            open_lateness(every_s=0.01, window=1_000_000) as lateness,
+            open_lateness(every_s=PROBE_S, window=1_000_000) as lateness,
             open_vllm(url, tokenizer, context=CONTEXT, live=scenario.at_once) as served,
         ):
             timed = Timed(served) if "longest_wait" in scenario.bars else None

@@ -106,7 +106,7 @@ bars: $(STAMP)
 soak: $(STAMP)
 	$(BIN)/python -m pytest -q -m soak
 
-$(STAMP): pyproject.toml constraints.txt agents/models/vllm/_answer.c
+$(STAMP): pyproject.toml setup.py constraints.txt agents/models/vllm/_answer.c
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Duologue needs Python 3.11 or newer; try: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip

@@ -138,7 +138,7 @@ def test_rows_without_the_file_their_ids_point_into_are_refused(tmp_path: Path) 
     ("records", "words"),
     [
         ({}, "no JSON list"),
-        ([{**RECORD, "rule": "a ; b"}], r"row 0: rule: ';' means nothing"),
+        ([{**RECORD, "rule": "a ; b"}], r"row 0: rule: ';' is not expected there"),
         ([{**RECORD, "test_case": [1, 2]}], r"row 0.*test_case"),
         ([{**RECORD, "rule": "a - b + c + d"}], r"row 0: expected_result: 10.0 is not what"),
         ([RECORD, RECORD], "row 1: id 'func-1' is that of row 0 too"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 import trio
+from _gate import Gate
 from anyio.abc import TaskGroup
 
 from duologue.engine import Mailbox, open_actor
@@ -87,15 +88,7 @@ class _Pairs:
         self.rounds = rounds
         self.start = _Line(pairs)
         self.finish = _Line(pairs)
-        self._to_come = pairs * tasks_a_pair
-        self._open = anyio.Event()
-
-    async def gate(self) -> None:
-        """Opens when all tasks have come."""
-        self._to_come -= 1
-        if not self._to_come:
-            self._open.set()
-        await self._open.wait()
+        self.gate = Gate(pairs * tasks_a_pair).arrive
 
     async def rates(self, begin: Callable[[TaskGroup], object]) -> tuple[float, float]:
         """Round trips a second, and a CPU second; `begin` starts a pair's tasks."""

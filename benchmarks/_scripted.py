@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import cast
 
-from anyio import Event
+from _gate import Gate
 
 from duologue.agents import TextAgent, read_calls, write_call
 from duologue.agents.models import Generation, Request, Sampling, ScriptedModel
@@ -49,28 +49,14 @@ def tasks(count: int) -> list[Task]:
     return list(islice(GYM.tasks("train", Seed(0)), count))
 
 
-class _Gate:
-    """Opens when so many wait at it."""
-
-    def __init__(self, wanted: int) -> None:
-        self._missing = wanted
-        self._open = Event()
-
-    async def arrive(self) -> None:
-        self._missing -= 1
-        if not self._missing:
-            self._open.set()
-        await self._open.wait()
-
-
 class _Gated(ScriptedModel):
     """Waits at the gate in its first turn, and `yielding` yields to the loop in every other."""
 
     def __init__(
-        self, script: Callable[[Sequence[Message]], str], gate: _Gate, yielding: bool
+        self, script: Callable[[Sequence[Message]], str], gate: Gate, yielding: bool
     ) -> None:
         super().__init__(script)
-        self._gate: _Gate | None = gate
+        self._gate: Gate | None = gate
         self._yielding = yielding
 
     async def generate(self, request: Request) -> Generation:
@@ -82,7 +68,7 @@ class _Gated(ScriptedModel):
         return await super().generate(request)
 
 
-def _agent(task: Task, session: str, seed: Seed, *, gate: _Gate, yielding: bool) -> Agent:
+def _agent(task: Task, session: str, seed: Seed, *, gate: Gate, yielding: bool) -> Agent:
     """The gym's own scripted agent, whose model is gated."""
     script = GYM.scripts["benchmark"](task, (seed / "script").random())
     model = _Gated(lambda messages: write_call(script(messages)), gate, yielding)
@@ -95,7 +81,7 @@ async def dialogues(
     """Turns a second of `count` dialogues that are all alive at once, and the CPU of a turn,
     threads included; what of it is the gym's own."""
     rows = tasks(count)
-    make = make_dialogues(GYM, partial(_agent, gate=_Gate(count), yielding=yielding))
+    make = make_dialogues(GYM, partial(_agent, gate=Gate(count), yielding=yielding))
     with tempfile.TemporaryDirectory() as folder:
         async with AsyncExitStack() as stack:
             store = None

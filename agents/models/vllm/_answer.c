@@ -1,7 +1,7 @@
 /* One pass over an answer of vLLM's: its tokens and their log-probabilities, as arrays.
 
-   Reading the same by a JSON library makes an object of every number, which is a tenth of what a
-   turn costs (benchmarks/http_rollouts.py, "answer"). This reader knows one shape, the one that a
+   Reading the same by a JSON library makes an object of every number, which was a quarter of a
+   turn's instructions over HTTP (docs/benchmarks.md). This reader knows one shape, the one that a
    sound answer has, and gives up on everything else, be it wrong or only unusual: then `_wire.py`
    reads the answer again, slowly, and is the one that says what is wrong with it. So there is
    nothing here that a caller could see but speed, and a test holds the two readers to each other.
@@ -19,7 +19,12 @@
 #define MOST 65536 /* tokens; a longer answer is rare enough to be read slowly */
 #define VERSIONS 8 /* updates that one answer may live through */
 
-/* Every `read_...` and `skip_...` takes the place where something begins and returns the place
+/* Log-probabilities have bounds in `_wire.py`. These are on the safe side of them, because sums may
+   be rounded in another way there. */
+#define HIGHEST 1e-3
+#define LEAST_SUM -1e29
+
+/* Every `read_...` and `skip...` takes the place where something begins and returns the place
    after it, or NULL for giving up. None looks beyond the end, because a bytes object ends with a
    zero, and a zero is part of nothing. */
 
@@ -332,7 +337,7 @@ static int read_body(const char *at, const char *end, Answer *answer) {
     return at && skip_space(at) == end && choices && answer->finish && answer->n_versions > 0 &&
            answer->count > 0 && answer->count == answer->scores &&
            memcmp(answer->ids, answer->scored, (size_t)answer->count * sizeof(int32_t)) == 0 &&
-           answer->highest <= 1e-3 && answer->sum > -1e29;
+           answer->highest <= HIGHEST && answer->sum > LEAST_SUM;
 }
 
 static PyObject *versions_of(const Answer *answer) {
